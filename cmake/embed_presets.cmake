@@ -1,0 +1,12 @@
+# Writes presets.cc: cmake -DOUT=... -DFILES="a.toml;b.toml" -P embed_presets.cmake
+set(code "#include \"train/presets.h\"\n\nnamespace frugal::train {\n\n")
+string(APPEND code "const std::vector<std::pair<std::string_view, std::string_view>>& presets() {\n")
+string(APPEND code "  static const std::vector<std::pair<std::string_view, std::string_view>> all = {\n")
+separate_arguments(FILES UNIX_COMMAND "${FILES}")
+foreach(file IN LISTS FILES)
+  get_filename_component(name "${file}" NAME_WE)
+  file(READ "${file}" text)
+  string(APPEND code "      {\"${name}\", R\"frugal(${text})frugal\"},\n")
+endforeach()
+string(APPEND code "  };\n  return all;\n}\n\n}  // namespace frugal::train\n")
+file(WRITE "${OUT}" "${code}")

@@ -1,0 +1,159 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "base/error.h"
+
+namespace frugal {
+
+namespace fs = std::filesystem;
+
+namespace {
+[[noreturn]] void fail_errno(const std::string& path, const char* action, int error) {
+  const char* remedy = error == ENOSPC   ? "free disk space and try again"
+                       : error == EACCES ? "check the permissions"
+                       : error == ENOENT ? "check the path"
+                                         : "";
+  fail(path, fmt::format("cannot {}: {}", action, std::strerror(error)), remedy);
+}
+
+void sync_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail_errno(path, "open directory", errno);
+  const int result = ::fsync(fd);
+  const int error = errno;
+  ::close(fd);
+  if (result != 0) fail_errno(path, "sync directory", error);
+}
+
+std::string parent_of(const std::string& path) {
+  const fs::path parent = fs::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail_errno(path, "open", errno);
+  struct stat st {};
+  if (::fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    ::close(fd);
+    fail(path, "not a regular file", "give a file");
+  }
+  size_ = static_cast<size_t>(st.st_size);
+  if (size_ > 0) {
+    void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    const int error = errno;
+    ::close(fd);
+    if (p == MAP_FAILED) fail_errno(path, "map", error);
+    data_ = static_cast<const std::byte*>(p);
+  } else {
+    ::close(fd);
+  }
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+bool file_exists(const std::string& path) {
+  std::error_code ec;
+  return fs::is_regular_file(path, ec);
+}
+
+bool is_directory(const std::string& path) {
+  std::error_code ec;
+  return fs::is_directory(path, ec);
+}
+
+std::string read_file(const std::string& path) { return std::string(MappedFile(path).text()); }
+
+FileWriter::FileWriter(const std::string& path) : path_(path) {
+  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail_errno(path, "create", errno);
+}
+
+FileWriter::~FileWriter() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void FileWriter::write(const void* data, size_t bytes) {
+  const char* p = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t n = ::write(fd_, p, bytes);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      fail_errno(path_, "write", errno);
+    }
+    p += n;
+    bytes -= static_cast<size_t>(n);
+  }
+}
+
+void FileWriter::close() {
+  const int fd = std::exchange(fd_, -1);
+  const int synced = ::fsync(fd);
+  const int error = errno;
+  if (::close(fd) != 0 && synced == 0) fail_errno(path_, "close", errno);
+  if (synced != 0) fail_errno(path_, "sync", error);
+}
+
+void write_file_atomic(const std::string& path, std::string_view data) {
+  const std::string tmp = path + ".tmp";
+  FileWriter out(tmp);
+  out.write(data);
+  out.close();
+  if (::rename(tmp.c_str(), path.c_str()) != 0) fail_errno(path, "rename into place", errno);
+  sync_directory(parent_of(path));
+}
+
+void make_directories(const std::string& path) {
+  std::error_code ec;
+  fs::create_directories(path, ec);
+  if (ec) fail(path, "cannot create directory: " + ec.message(), "check the path and the permissions");
+}
+
+void publish_directory(const std::string& written, const std::string& path) {
+  sync_directory(written);
+  if (::rename(written.c_str(), path.c_str()) != 0) fail_errno(path, "rename into place", errno);
+  sync_directory(parent_of(path));
+}
+
+void remove_all(const std::string& path) {
+  std::error_code ec;
+  fs::remove_all(path, ec);
+  if (ec) fail(path, "cannot remove: " + ec.message());
+}
+
+std::vector<std::string> list_directory(const std::string& path) {
+  std::error_code ec;
+  std::vector<std::string> names;
+  for (fs::directory_iterator it(path, ec), end; !ec && it != end; it.increment(ec))
+    names.push_back(it->path().filename().string());
+  if (ec) fail(path, "cannot list directory: " + ec.message(), "check the path");
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+}  // namespace frugal

@@ -1,0 +1,63 @@
+// Files: memory-mapped reading, atomic replacement, directories that appear whole or not at all.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace frugal {
+
+// Read-only memory map of a regular file. Throws Error when it cannot be opened. An empty file is an empty span.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+bool file_exists(const std::string& path);
+bool is_directory(const std::string& path);
+std::string read_file(const std::string& path);
+
+// Sequential writer that reports every failed write (a full disk included) and syncs on close().
+class FileWriter {
+ public:
+  explicit FileWriter(const std::string& path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+  void write(const void* data, size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  void close();  // fsync and close; without it the destructor closes without syncing
+
+ private:
+  std::string path_;
+  int fd_ = -1;
+};
+
+// Writes path + ".tmp", syncs, renames over path, syncs the directory.
+void write_file_atomic(const std::string& path, std::string_view data);
+
+// Creates the directory and its parents.
+void make_directories(const std::string& path);
+// Syncs a fully written directory and renames it to `path`; its parent is synced too. `path` must not exist.
+void publish_directory(const std::string& written, const std::string& path);
+void remove_all(const std::string& path);
+// Names (not paths) of the entries of a directory, sorted.
+std::vector<std::string> list_directory(const std::string& path);
+
+}  // namespace frugal

@@ -1,0 +1,46 @@
+// The safetensors format (huggingface/safetensors): 8-byte little-endian header length, JSON header, tensor bytes.
+// A file is checked whole before anything is returned: header length against the file, offsets inside the data, no
+// gap, no overlap, shape times width equal to the byte range, known dtypes, no name twice.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "base/tensor.h"
+
+namespace frugal {
+
+class SafetensorsFile {
+ public:
+  // Throws Error naming the file, the tensor and the rule that broke.
+  explicit SafetensorsFile(const std::string& path);
+
+  const std::string& path() const { return file_.path(); }
+  // Views into the mapped file, by name.
+  const std::map<std::string, Tensor>& tensors() const { return tensors_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // Throws Error when there is no tensor of that name.
+  const Tensor& at(const std::string& name) const;
+  const Tensor* find(const std::string& name) const;
+
+ private:
+  MappedFile file_;
+  std::map<std::string, Tensor> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+// Writes and syncs a new file; tensors in the given order, header padded to 8 bytes.
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata);
+
+// Widens any float dtype (and e4m3, without its scale) to f32.
+std::vector<float> to_f32(const Tensor& tensor);
+
+}  // namespace frugal

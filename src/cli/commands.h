@@ -1,0 +1,21 @@
+// One function per subcommand: adds its options to the app. Callbacks throw frugal::Error.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace frugal::cli {
+
+// Thrown by a command whose result is the exit status (verify); main catches it. Failures are frugal::Error.
+struct ExitStatus {
+  int status = 0;
+};
+
+void add_tokenizer_command(CLI::App& app);
+void add_verify_command(CLI::App& app);
+void add_train_command(CLI::App& app);
+void add_generate_command(CLI::App& app);
+void add_data_command(CLI::App& app);
+
+}  // namespace frugal::cli

@@ -1,0 +1,168 @@
+#include "kernels/attention.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/dtype.h"
+#include "kernels/gemm.h"
+
+namespace frugal::kernels {
+
+namespace {
+int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+int64_t padded(int64_t k, Operand operand) { return operand == Operand::kBF16 ? round_up(k, kBf16Block) : k; }
+int64_t width(Operand operand) { return operand == Operand::kBF16 ? 2 : 4; }
+
+// Position of B(j, k) of a panel, in elements.
+int64_t panel_at(Operand operand, int64_t j, int64_t k) {
+  return operand == Operand::kBF16 ? (k / 2 * kPanelCols + j) * 2 + k % 2 : k * kPanelCols + j;
+}
+void put(Operand operand, std::byte* panel, int64_t at, float x) {
+  if (operand == Operand::kBF16) {
+    const uint16_t h = bf16_from_f32(x);
+    std::memcpy(panel + at * 2, &h, 2);
+  } else {
+    std::memcpy(panel + at * 4, &x, 4);
+  }
+}
+
+enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPacked, kSlotPv, kSlotOut, kSlotState };
+constexpr int64_t kQueryRows = 48;  // rows per pass over the keys: four panels; more would waste causal work
+}  // namespace
+
+int64_t PageLayout::key_bytes() const {
+  return kPageTokens / kPanelCols * padded(key_dim, operand) * kPanelCols * width(operand);
+}
+int64_t PageLayout::value_bytes() const {
+  return round_up(value_dim, kPanelCols) * kPageTokens * width(operand);
+}
+
+namespace {
+void write_token(const PageWrite& w, int64_t t) {
+  const PageLayout& l = w.layout;
+  const int64_t position = w.first_position + t;
+  const int64_t slot = position % kPageTokens;
+  std::byte* head = w.pages.page[position / kPageTokens];
+  const int64_t key_panel = padded(l.key_dim, l.operand) * kPanelCols * width(l.operand);
+  const int64_t value_panel = kPageTokens * kPanelCols * width(l.operand);
+  for (int64_t g = 0; g < l.kv_heads; ++g, head += l.key_bytes() + l.value_bytes()) {
+    const float* key = w.keys + t * w.key_stride + g * l.key_dim;
+    std::byte* panel = head + slot / kPanelCols * key_panel;
+    for (int64_t k = 0; k < l.key_dim; ++k) put(l.operand, panel, panel_at(l.operand, slot % kPanelCols, k), key[k]);
+    const float* value = w.values + t * w.value_stride + g * w.value_head_stride;
+    for (int64_t j = 0; j < l.value_dim; ++j)
+      put(l.operand, head + l.key_bytes() + j / kPanelCols * value_panel, panel_at(l.operand, j % kPanelCols, slot),
+          value[j]);
+  }
+}
+}  // namespace
+
+void write_pages(Ctx& ctx, std::span<const PageWrite> writes) {
+  for (const PageWrite& w : writes)
+    // Threads take whole pages: two tokens share a cache line of a panel.
+    ctx.pool.parallel_for((w.first_position + w.tokens - 1) / kPageTokens - w.first_position / kPageTokens + 1,
+                          [&](int64_t begin, int64_t end, int) {
+                            const int64_t base = w.first_position / kPageTokens;
+                            const int64_t from = std::max((base + begin) * kPageTokens, w.first_position);
+                            const int64_t to = std::min((base + end) * kPageTokens, w.first_position + w.tokens);
+                            for (int64_t p = from; p < to; ++p) write_token(w, p - w.first_position);
+                          });
+}
+
+void read_key(const PageLayout& l, const std::byte* page, int64_t slot, int64_t kv_head, int64_t first, int64_t n,
+              float* out) {
+  const std::byte* panel = page + kv_head * (l.key_bytes() + l.value_bytes()) +
+                           slot / kPanelCols * padded(l.key_dim, l.operand) * kPanelCols * width(l.operand);
+  for (int64_t k = first; k < first + n; ++k) {
+    const int64_t at = panel_at(l.operand, slot % kPanelCols, k);
+    if (l.operand == Operand::kBF16) {
+      uint16_t h;
+      std::memcpy(&h, panel + at * 2, 2);
+      out[k - first] = f32_from_bf16(h);
+    } else {
+      std::memcpy(out + k - first, panel + at * 4, 4);
+    }
+  }
+}
+
+namespace {
+// Up to kQueryRows queries of one sequence and head.
+struct QueryBlock {
+  const AttentionSequence* sequence;
+  int64_t head, first, rows;  // rows [first, first + rows) of the sequence's chunk
+};
+
+void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& block) {
+  const Level& level = ctx.level;
+  const PageLayout& l = a.layout;
+  const AttentionSequence& s = *block.sequence;
+  const int64_t rows = block.rows, dk = l.key_dim, dv = l.value_dim;
+  float* q = ctx.scratch<float>(thread, kSlotQ, packed_a_rows_size(kQueryRows, dk));
+  float* scores = ctx.scratch<float>(thread, kSlotScores, kQueryRows * kPageTokens);
+  float* p = ctx.scratch<float>(thread, kSlotP, kQueryRows * kPageTokens);
+  float* packed = ctx.scratch<float>(thread, kSlotPacked, packed_a_rows_size(kQueryRows, kPageTokens));
+  float* pv = ctx.scratch<float>(thread, kSlotPv, kQueryRows * dv);
+  float* m = ctx.scratch<float>(thread, kSlotState, 3 * kQueryRows);
+  float *sum = m + kQueryRows, *factor = m + 2 * kQueryRows;
+  const int64_t row0 = s.first_row + block.first;
+  const int64_t position0 = s.first_position + block.first;
+  const int64_t group = block.head / (a.heads / l.kv_heads);
+  float* out = a.out + (row0 * a.heads + block.head) * dv;
+  const int64_t out_stride = a.heads * dv;
+  level.pack_a_rows(a.q + (row0 * a.heads + block.head) * dk, a.heads * dk, nullptr, rows, dk, l.operand, q);
+  for (int64_t key0 = 0; key0 < position0 + rows; key0 += kPageTokens) {
+    const std::byte* keys = s.pages.page[key0 / kPageTokens] + group * (l.key_bytes() + l.value_bytes());
+    // Rows before `skip` see no key of this block: no update. Whole A panels are skipped, single rows masked below.
+    const int64_t skip = std::max<int64_t>(0, key0 - position0);
+    const int64_t start = skip / kPanelRows * kPanelRows;
+    const int64_t n = rows - start;
+    level.sweep({.a = q + start / kPanelRows * packed_a_rows_size(kPanelRows, dk), .a_layout = ALayout::kRowMajor,
+                 .rows = n, .b = keys, .k = dk, .columns = kPageTokens, .c = scores, .ldc = kPageTokens,
+                 .accumulate = Accumulate::kStore, .operand = l.operand});
+    for (int64_t r = 0; r < n; ++r) {
+      const int64_t visible = std::min<int64_t>(kPageTokens, position0 + start + r + 1 - key0);
+      float* pr = p + r * kPageTokens;
+      if (visible <= 0) {
+        std::fill_n(pr, kPageTokens, 0.0f);
+        continue;
+      }
+      factor[r] = level.attention_block(scores + r * kPageTokens, a.scale, visible, key0 == 0, m + start + r,
+                                        sum + start + r, pr);
+    }
+    level.pack_a_rows(p, kPageTokens, nullptr, n, kPageTokens, l.operand, packed);
+    level.sweep({.a = packed, .a_layout = ALayout::kRowMajor, .rows = n, .b = keys + l.key_bytes(), .k = kPageTokens,
+                 .columns = dv, .c = pv, .ldc = dv, .accumulate = Accumulate::kStore, .operand = l.operand});
+    for (int64_t r = skip - start; r < n; ++r) {
+      float* o = out + (start + r) * out_stride;
+      if (key0 == 0) {
+        std::copy_n(pv + r * dv, dv, o);
+      } else {
+        level.scale_add(factor[r], pv + r * dv, dv, o);
+      }
+    }
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    level.divide(sum[r], out + r * out_stride, dv, out + r * out_stride);
+    if (a.lse) a.lse[(row0 + r) * a.heads + block.head] = m[r] + level.log1(sum[r]);
+  }
+}
+}  // namespace
+
+void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSequence> sequences) {
+  const auto blocks_of = [](const AttentionSequence& s) { return (s.tokens + kQueryRows - 1) / kQueryRows; };
+  // Interleaved over threads: later query blocks see more keys than earlier ones.
+  ctx.pool.run([&](int thread) {
+    int64_t item = 0;
+    for (const AttentionSequence& s : sequences) {
+      for (int64_t head = 0; head < args.heads; ++head) {
+        for (int64_t b = 0; b < blocks_of(s); ++b, ++item) {
+          if (item % ctx.pool.size() != thread) continue;
+          const int64_t first = b * kQueryRows;
+          attend(ctx, thread, args, {&s, head, first, std::min<int64_t>(kQueryRows, s.tokens - first)});
+        }
+      }
+    }
+  });
+}
+
+}  // namespace frugal::kernels

@@ -1,0 +1,71 @@
+// Products (docs/numerics.md, section 1). Every element of C is one fixed sequence of operations over k, so the
+// partition over threads, the neighbours of a row and the level change no bit.
+#pragma once
+
+#include <span>
+
+#include "kernels/ctx.h"
+
+namespace frugal::kernels {
+
+// The B side of a product, packed into panels: B(j,k), j < n, k < k.
+struct PackedB {
+  Operand operand = Operand::kF32;
+  const void* data = nullptr;
+  int64_t n = 0, k = 0;
+};
+int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand);
+// Packs B(j,k) = src[j][k] ("rows": a weight [out, in] for forward) or src[k][j] ("cols": the same for backward).
+void pack_b_rows(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst);
+void pack_b_cols(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst);
+
+// What a Linear layer multiplies with: y = x W^T, W [out, in]. The panels are written by pack_matrix() and carry the
+// version (optimizer step) of the values they were made from.
+struct Matrix {
+  Operand operand = Operand::kF32;
+  int64_t out = 0, in = 0;
+  void* panels = nullptr;           // for y = x W^T
+  void* panels_transposed = nullptr;  // for dx = dy W; null when the model is not trained
+  int64_t version = -1;
+
+  PackedB forward() const { return {operand, panels, out, in}; }
+  PackedB backward() const { return {operand, panels_transposed, in, out}; }
+};
+void pack_matrix(Ctx& ctx, const float* weight, Matrix* matrix, int64_t version);
+
+// C[rows, n] = A B^T with A[i][k] = a[index ? index[i] : i][k].
+struct GemmGroup {
+  const float* a = nullptr;
+  int64_t lda = 0;
+  const int32_t* index = nullptr;
+  int64_t rows = 0;
+  PackedB b;
+  float* c = nullptr;
+  int64_t ldc = 0;
+};
+void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate);
+// One call over all experts; groups without rows are allowed.
+void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumulate);
+
+// dw[out, in] of a Linear layer: sum over rows t of dy[t][out] x[index ? index[t] : t][in].
+struct WeightGradient {
+  const float* dy = nullptr;
+  int64_t ld_dy = 0;
+  const float* x = nullptr;
+  int64_t ldx = 0;
+  const int32_t* index = nullptr;
+  int64_t rows = 0;
+  float* dw = nullptr;  // [out, in], contiguous
+  int64_t out = 0, in = 0;
+  Operand operand = Operand::kF32;
+};
+void weight_gradient(Ctx& ctx, const WeightGradient& gradient, Accumulate accumulate);
+void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients, Accumulate accumulate);
+
+inline int64_t gemm_flops(int64_t m, int64_t n, int64_t k) { return 2 * m * n * k; }
+
+// Floats that a packed A block needs, for callers of Level::pack_a_rows / pack_a_cols.
+int64_t packed_a_rows_size(int64_t rows, int64_t k);
+int64_t packed_a_cols_size(int64_t rows, int64_t k);
+
+}  // namespace frugal::kernels

@@ -1,0 +1,108 @@
+// f32x16 as an array of 16 floats: the reference that every other implementation must equal bit for bit.
+// Included inside a level's namespace.
+struct f32x16 {
+  float v[16];
+};
+
+static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+
+#define FRUGAL_EACH(expression)                  \
+  f32x16 r;                                      \
+  for (int i = 0; i < 16; ++i) r.v[i] = (expression); \
+  return r
+
+static inline f32x16 load(const float* p) { FRUGAL_EACH(p[i]); }
+static inline f32x16 load_first(const float* p, int n, float other) { FRUGAL_EACH(i < n ? p[i] : other); }
+static inline void store(float* p, f32x16 a) {
+  for (int i = 0; i < 16; ++i) p[i] = a.v[i];
+}
+static inline void store_first(float* p, int n, f32x16 a) {
+  for (int i = 0; i < n; ++i) p[i] = a.v[i];
+}
+static inline f32x16 set1(float x) { FRUGAL_EACH(x); }
+static inline f32x16 add(f32x16 a, f32x16 b) { FRUGAL_EACH(a.v[i] + b.v[i]); }
+static inline f32x16 sub(f32x16 a, f32x16 b) { FRUGAL_EACH(a.v[i] - b.v[i]); }
+static inline f32x16 mul(f32x16 a, f32x16 b) { FRUGAL_EACH(a.v[i] * b.v[i]); }
+static inline f32x16 div(f32x16 a, f32x16 b) { FRUGAL_EACH(a.v[i] / b.v[i]); }
+static inline f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { FRUGAL_EACH(fma1(a.v[i], b.v[i], c.v[i])); }
+static inline f32x16 max(f32x16 a, f32x16 b) { FRUGAL_EACH(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+static inline f32x16 sqrt(f32x16 a) { FRUGAL_EACH(__builtin_sqrtf(a.v[i])); }
+// Lane-wise a < b ? x : y.
+static inline f32x16 select_less(f32x16 a, f32x16 b, f32x16 x, f32x16 y) { FRUGAL_EACH(a.v[i] < b.v[i] ? x.v[i] : y.v[i]); }
+// First n lanes of a, the rest of b.
+static inline f32x16 blend_first(int n, f32x16 a, f32x16 b) { FRUGAL_EACH(i < n ? a.v[i] : b.v[i]); }
+
+static inline uint32_t bits_of(float x) {
+  uint32_t u;
+  __builtin_memcpy(&u, &x, 4);
+  return u;
+}
+static inline float float_of(uint32_t u) {
+  float x;
+  __builtin_memcpy(&x, &u, 4);
+  return x;
+}
+static inline float round_bf16_1(float x) {
+  const uint32_t u = bits_of(x), exponent = u & 0x7f800000u;
+  if (exponent == 0) return float_of(u & 0x80000000u);
+  if (exponent == 0x7f800000u && (u & 0x007fffffu) != 0) return float_of((u | 0x00400000u) & 0xffff0000u);
+  return float_of((u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u);
+}
+static inline f32x16 round_bf16(f32x16 a) { FRUGAL_EACH(round_bf16_1(a.v[i])); }
+// bits(a) + (bits(t) << 23): multiplies a by 2^n when t is n plus the rounding constant of exp().
+static inline f32x16 add_exponent(f32x16 a, f32x16 t) { FRUGAL_EACH(float_of(bits_of(a.v[i]) + (bits_of(t.v[i]) << 23))); }
+// x = m * 2^e with m in [sqrt(1/2), sqrt(2)): returns m, stores e. x positive and normal.
+static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
+  f32x16 m;
+  for (int i = 0; i < 16; ++i) {
+    const uint32_t u = bits_of(x.v[i]) - 0x3f3504f3u;  // sqrt(1/2)
+    e->v[i] = static_cast<float>(static_cast<int32_t>(u) >> 23);
+    m.v[i] = float_of((u & 0x007fffffu) + 0x3f3504f3u);
+  }
+  return m;
+}
+static inline float first(f32x16 a) { return a.v[0]; }
+// Adjacent pairs swapped: (a1, a0, a3, a2, ...).
+static inline f32x16 swap_pairs(f32x16 a) { FRUGAL_EACH(a.v[i ^ 1]); }
+// Eight values, each twice: (p0, p0, p1, p1, ...).
+static inline f32x16 load_twice(const float* p, int n) { FRUGAL_EACH(i / 2 < n ? p[i / 2] : 0.0f); }
+// Odd lanes a * b + c, even lanes a * b - c, each rounded as fma(a, b, +-c).
+static inline f32x16 fma_add_odd(f32x16 a, f32x16 b, f32x16 c) { FRUGAL_EACH(fma1(a.v[i], b.v[i], i % 2 ? c.v[i] : -c.v[i])); }
+
+static inline float reduce_add(f32x16 a) {
+  for (int w = 8; w >= 1; w /= 2)
+    for (int i = 0; i < w; ++i) a.v[i] = a.v[i] + a.v[i + w];
+  return a.v[0];
+}
+static inline float reduce_max(f32x16 a) {
+  for (int w = 8; w >= 1; w /= 2)
+    for (int i = 0; i < w; ++i) a.v[i] = a.v[i] > a.v[i + w] ? a.v[i] : a.v[i + w];
+  return a.v[0];
+}
+#undef FRUGAL_EACH
+
+// ---- tiles: acc[rows][32] continues over k; a(i, k) = a[i * rs + k * ks] ----
+template <int RS, int KS, int ROWS>
+static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc) {
+  for (int64_t kk = 0; kk < k; ++kk)
+    for (int i = 0; i < ROWS; ++i)
+      for (int j = 0; j < 32; ++j)
+        acc[i * 32 + j] = fma1(a[i * RS + kk * KS], b[kk * 32 + j], acc[i * 32 + j]);
+}
+// blocks of 32 k
+template <int RS, int KS, int ROWS>
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+  for (int64_t block = 0; block < blocks; ++block, a += 32 * KS, b += 32 * 32) {
+    for (int i = 0; i < ROWS; ++i) {
+      float even[32] = {}, odd[32] = {};
+      for (int p = 0; p < 16; ++p) {
+        const float ae = a[i * RS + 2 * p * KS], ao = a[i * RS + (2 * p + 1) * KS];
+        for (int j = 0; j < 32; ++j) {
+          even[j] = fma1(ae, float_of(static_cast<uint32_t>(b[(p * 32 + j) * 2]) << 16), even[j]);
+          odd[j] = fma1(ao, float_of(static_cast<uint32_t>(b[(p * 32 + j) * 2 + 1]) << 16), odd[j]);
+        }
+      }
+      for (int j = 0; j < 32; ++j) acc[i * 32 + j] = acc[i * 32 + j] + (even[j] + odd[j]);
+    }
+  }
+}

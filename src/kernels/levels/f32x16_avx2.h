@@ -1,0 +1,164 @@
+// f32x16 as two AVX2 registers. Included inside a level's namespace; same bits as f32x16_array.h.
+struct f32x16 {
+  __m256 lo, hi;
+};
+
+static inline __m256i lanes_below(int n, int base) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n - base), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline f32x16 load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+static inline void store(float* p, f32x16 a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+static inline f32x16 set1(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+static inline f32x16 blend_first(int n, f32x16 a, f32x16 b) {
+  return {_mm256_blendv_ps(b.lo, a.lo, _mm256_castsi256_ps(lanes_below(n, 0))),
+          _mm256_blendv_ps(b.hi, a.hi, _mm256_castsi256_ps(lanes_below(n, 8)))};
+}
+static inline f32x16 load_first(const float* p, int n, float other) {
+  const f32x16 a = {_mm256_maskload_ps(p, lanes_below(n, 0)), _mm256_maskload_ps(p + 8, lanes_below(n, 8))};
+  return blend_first(n, a, set1(other));
+}
+static inline void store_first(float* p, int n, f32x16 a) {
+  _mm256_maskstore_ps(p, lanes_below(n, 0), a.lo);
+  _mm256_maskstore_ps(p + 8, lanes_below(n, 8), a.hi);
+}
+static inline f32x16 add(f32x16 a, f32x16 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+static inline f32x16 sub(f32x16 a, f32x16 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+static inline f32x16 mul(f32x16 a, f32x16 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+static inline f32x16 div(f32x16 a, f32x16 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+static inline f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+static inline f32x16 max(f32x16 a, f32x16 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+static inline f32x16 sqrt(f32x16 a) { return {_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
+static inline f32x16 select_less(f32x16 a, f32x16 b, f32x16 x, f32x16 y) {
+  return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+          _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
+}
+
+static inline __m256 round_bf16_8(__m256 x) {
+  const __m256i u = _mm256_castps_si256(x);
+  const __m256i exponent = _mm256_and_si256(u, _mm256_set1_epi32(0x7f800000));
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
+  const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x00400000));
+  const __m256i zero = _mm256_and_si256(u, _mm256_set1_epi32(static_cast<int>(0x80000000u)));
+  const __m256i is_zero = _mm256_cmpeq_epi32(exponent, _mm256_setzero_si256());
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+  __m256i r = _mm256_blendv_epi8(rounded, quiet, is_nan);
+  r = _mm256_and_si256(r, _mm256_set1_epi32(static_cast<int>(0xffff0000u)));
+  return _mm256_castsi256_ps(_mm256_blendv_epi8(r, zero, is_zero));
+}
+static inline f32x16 round_bf16(f32x16 a) { return {round_bf16_8(a.lo), round_bf16_8(a.hi)}; }
+
+static inline __m256 add_exponent_8(__m256 a, __m256 t) {
+  return _mm256_castsi256_ps(
+      _mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
+}
+static inline f32x16 add_exponent(f32x16 a, f32x16 t) {
+  return {add_exponent_8(a.lo, t.lo), add_exponent_8(a.hi, t.hi)};
+}
+static inline __m256 split_exponent_8(__m256 x, __m256* e) {
+  const __m256i offset = _mm256_set1_epi32(0x3f3504f3);
+  const __m256i u = _mm256_sub_epi32(_mm256_castps_si256(x), offset);
+  *e = _mm256_cvtepi32_ps(_mm256_srai_epi32(u, 23));
+  return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_and_si256(u, _mm256_set1_epi32(0x007fffff)), offset));
+}
+static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
+  return {split_exponent_8(x.lo, &e->lo), split_exponent_8(x.hi, &e->hi)};
+}
+static inline float first(f32x16 a) { return _mm256_cvtss_f32(a.lo); }
+static inline f32x16 swap_pairs(f32x16 a) { return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)}; }
+static inline f32x16 load_twice(const float* p, int n) {
+  const __m256 v = _mm256_maskload_ps(p, lanes_below(n, 0));
+  return {_mm256_permutevar8x32_ps(v, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
+          _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
+}
+static inline f32x16 fma_add_odd(f32x16 a, f32x16 b, f32x16 c) {
+  return {_mm256_fmaddsub_ps(a.lo, b.lo, c.lo), _mm256_fmaddsub_ps(a.hi, b.hi, c.hi)};
+}
+
+static inline float reduce_add(f32x16 a) {
+  const __m256 s8 = _mm256_add_ps(a.lo, a.hi);
+  const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+  const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+  return _mm_cvtss_f32(_mm_add_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
+}
+static inline float reduce_max(f32x16 a) {
+  const __m256 s8 = _mm256_max_ps(a.lo, a.hi);
+  const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+  const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
+  return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
+}
+
+// ---- tiles: acc[rows][32] continues over k. 16 registers: up to 6 rows x 16 columns (f32), 3 x 16 (bf16) ----
+template <int RS, int KS, int ROWS>
+static inline void tile_f32_part(const float* a, const float* b, int64_t k, float* acc) {
+  for (int half = 0; half < 32; half += 16) {
+    __m256 c[ROWS][2];
+    for (int i = 0; i < ROWS; ++i) {
+      c[i][0] = _mm256_loadu_ps(acc + i * 32 + half);
+      c[i][1] = _mm256_loadu_ps(acc + i * 32 + half + 8);
+    }
+    for (int64_t kk = 0; kk < k; ++kk) {
+      const __m256 b0 = _mm256_loadu_ps(b + kk * 32 + half), b1 = _mm256_loadu_ps(b + kk * 32 + half + 8);
+      for (int i = 0; i < ROWS; ++i) {
+        const __m256 ai = _mm256_broadcast_ss(a + i * RS + kk * KS);
+        c[i][0] = _mm256_fmadd_ps(ai, b0, c[i][0]);
+        c[i][1] = _mm256_fmadd_ps(ai, b1, c[i][1]);
+      }
+    }
+    for (int i = 0; i < ROWS; ++i) {
+      _mm256_storeu_ps(acc + i * 32 + half, c[i][0]);
+      _mm256_storeu_ps(acc + i * 32 + half + 8, c[i][1]);
+    }
+  }
+}
+template <int RS, int KS, int ROWS>
+static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc) {
+  if constexpr (ROWS > 6) {
+    tile_f32_part<RS, KS, 6>(a, b, k, acc);
+    tile_f32_part<RS, KS, ROWS - 6>(a + 6 * RS, b, k, acc + 6 * 32);
+  } else {
+    tile_f32_part<RS, KS, ROWS>(a, b, k, acc);
+  }
+}
+template <int RS, int KS, int ROWS>
+static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  for (int64_t block = 0; block < blocks; ++block, a += 32 * KS, b += 32 * 32) {
+    for (int q = 0; q < 32; q += 16) {
+      __m256 even[ROWS][2], odd[ROWS][2];
+      for (int i = 0; i < ROWS; ++i)
+        even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm256_setzero_ps();
+      for (int p = 0; p < 16; ++p) {
+        for (int h = 0; h < 2; ++h) {
+          const __m256i pair = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + (p * 32 + q + 8 * h) * 2));
+          const __m256 be = _mm256_castsi256_ps(_mm256_slli_epi32(pair, 16));
+          const __m256 bo = _mm256_castsi256_ps(_mm256_and_si256(pair, high));
+          for (int i = 0; i < ROWS; ++i) {
+            even[i][h] = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i * RS + 2 * p * KS), be, even[i][h]);
+            odd[i][h] = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i * RS + (2 * p + 1) * KS), bo, odd[i][h]);
+          }
+        }
+      }
+      for (int i = 0; i < ROWS; ++i) {
+        for (int h = 0; h < 2; ++h) {
+          float* out = acc + i * 32 + q + 8 * h;
+          _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), _mm256_add_ps(even[i][h], odd[i][h])));
+        }
+      }
+    }
+  }
+}
+template <int RS, int KS, int ROWS>
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+  if constexpr (ROWS > 3) {
+    tile_bf16_part<RS, KS, 3>(a, b, blocks, acc);
+    tile_bf16<RS, KS, ROWS - 3>(a + 3 * RS, b, blocks, acc + 3 * 32);
+  } else {
+    tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc);
+  }
+}

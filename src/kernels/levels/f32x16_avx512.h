@@ -1,0 +1,135 @@
+// f32x16 as one AVX-512 register. Included inside a level's namespace; same bits as f32x16_array.h.
+struct f32x16 {
+  __m512 v;
+};
+
+static inline __mmask16 lanes_below(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+static inline f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+static inline f32x16 load_first(const float* p, int n, float other) {
+  return {_mm512_mask_loadu_ps(_mm512_set1_ps(other), lanes_below(n), p)};
+}
+static inline void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a.v); }
+static inline void store_first(float* p, int n, f32x16 a) { _mm512_mask_storeu_ps(p, lanes_below(n), a.v); }
+static inline f32x16 set1(float x) { return {_mm512_set1_ps(x)}; }
+static inline f32x16 add(f32x16 a, f32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+static inline f32x16 sub(f32x16 a, f32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+static inline f32x16 mul(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+static inline f32x16 div(f32x16 a, f32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+static inline f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+static inline f32x16 max(f32x16 a, f32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+static inline f32x16 sqrt(f32x16 a) { return {_mm512_sqrt_ps(a.v)}; }
+static inline f32x16 select_less(f32x16 a, f32x16 b, f32x16 x, f32x16 y) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
+static inline f32x16 blend_first(int n, f32x16 a, f32x16 b) {
+  return {_mm512_mask_blend_ps(lanes_below(n), b.v, a.v)};
+}
+static inline f32x16 round_bf16(f32x16 a) {
+  const __m512i u = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  __m512i r = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+  r = _mm512_mask_or_epi32(r, _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), u, _mm512_set1_epi32(0x00400000));
+  r = _mm512_and_si512(r, _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
+  const __mmask16 zero = _mm512_testn_epi32_mask(u, _mm512_set1_epi32(0x7f800000));
+  r = _mm512_mask_and_epi32(r, zero, u, _mm512_set1_epi32(static_cast<int>(0x80000000u)));
+  return {_mm512_castsi512_ps(r)};
+}
+static inline f32x16 add_exponent(f32x16 a, f32x16 t) {
+  return {_mm512_castsi512_ps(
+      _mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};
+}
+static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
+  const __m512i offset = _mm512_set1_epi32(0x3f3504f3);
+  const __m512i u = _mm512_sub_epi32(_mm512_castps_si512(x.v), offset);
+  e->v = _mm512_cvtepi32_ps(_mm512_srai_epi32(u, 23));
+  return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_and_si512(u, _mm512_set1_epi32(0x007fffff)), offset))};
+}
+static inline float first(f32x16 a) { return _mm512_cvtss_f32(a.v); }
+static inline f32x16 swap_pairs(f32x16 a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+static inline f32x16 load_twice(const float* p, int n) {
+  const __m512 v = _mm512_maskz_loadu_ps(lanes_below(n < 8 ? n : 8), p);
+  return {_mm512_permutexvar_ps(_mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7), v)};
+}
+static inline f32x16 fma_add_odd(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmaddsub_ps(a.v, b.v, c.v)}; }
+
+static inline __m256 upper_half(__m512 v) {
+  return _mm512_extractf32x8_ps(v, 1);
+}
+static inline float reduce_add(f32x16 a) {
+  const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), upper_half(a.v));
+  const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+  const __m128 s2 = _mm_add_ps(s4, _mm_movehl_ps(s4, s4));
+  return _mm_cvtss_f32(_mm_add_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
+}
+static inline float reduce_max(f32x16 a) {
+  const __m256 s8 = _mm256_max_ps(_mm512_castps512_ps256(a.v), upper_half(a.v));
+  const __m128 s4 = _mm_max_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
+  const __m128 s2 = _mm_max_ps(s4, _mm_movehl_ps(s4, s4));
+  return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
+}
+
+// ---- tiles: acc[rows][32] continues over k. 32 registers: 12 rows x 32 columns (f32), 6 x 32 even and odd (bf16) ----
+template <int RS, int KS, int ROWS>
+static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc) {
+  __m512 c[ROWS][2];
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; ++i) {
+    c[i][0] = _mm512_loadu_ps(acc + i * 32);
+    c[i][1] = _mm512_loadu_ps(acc + i * 32 + 16);
+  }
+  for (int64_t kk = 0; kk < k; ++kk, a += KS, b += 32) {
+    const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; ++i) {
+      const __m512 ai = _mm512_set1_ps(a[i * RS]);
+      c[i][0] = _mm512_fmadd_ps(ai, b0, c[i][0]);
+      c[i][1] = _mm512_fmadd_ps(ai, b1, c[i][1]);
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; ++i) {
+    _mm512_storeu_ps(acc + i * 32, c[i][0]);
+    _mm512_storeu_ps(acc + i * 32 + 16, c[i][1]);
+  }
+}
+template <int RS, int KS, int ROWS>
+static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  for (int64_t block = 0; block < blocks; ++block) {
+    __m512 even[ROWS][2], odd[ROWS][2];
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i)
+      even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm512_setzero_ps();
+    for (int p = 0; p < 16; ++p, a += 2 * KS, b += 64) {
+      const __m512i p0 = _mm512_loadu_si512(b), p1 = _mm512_loadu_si512(b + 32);
+      const __m512 e0 = _mm512_castsi512_ps(_mm512_slli_epi32(p0, 16));
+      const __m512 e1 = _mm512_castsi512_ps(_mm512_slli_epi32(p1, 16));
+      const __m512 o0 = _mm512_castsi512_ps(_mm512_and_si512(p0, high));
+      const __m512 o1 = _mm512_castsi512_ps(_mm512_and_si512(p1, high));
+#pragma GCC unroll 6
+      for (int i = 0; i < ROWS; ++i) {
+        const __m512 ae = _mm512_set1_ps(a[i * RS]), ao = _mm512_set1_ps(a[i * RS + KS]);
+        even[i][0] = _mm512_fmadd_ps(ae, e0, even[i][0]);
+        even[i][1] = _mm512_fmadd_ps(ae, e1, even[i][1]);
+        odd[i][0] = _mm512_fmadd_ps(ao, o0, odd[i][0]);
+        odd[i][1] = _mm512_fmadd_ps(ao, o1, odd[i][1]);
+      }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i) {
+      for (int h = 0; h < 2; ++h) {
+        float* out = acc + i * 32 + 16 * h;
+        _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), _mm512_add_ps(even[i][h], odd[i][h])));
+      }
+    }
+  }
+}
+template <int RS, int KS, int ROWS>
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+  if constexpr (ROWS > 6) {
+    tile_bf16_part<RS, KS, 6>(a, b, blocks, acc);
+    tile_bf16_part<RS, KS, ROWS - 6>(a + 6 * RS, b, blocks, acc + 6 * 32);
+  } else {
+    tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc);
+  }
+}

@@ -1,0 +1,21 @@
+// Level files include nothing but intrinsics and plain structs and give everything internal linkage, so that no
+// instruction of this level leaks into the rest of the program through an inline function (levels_test.cc runs nm).
+#include <immintrin.h>
+
+#include "kernels/level.h"
+
+#define FRUGAL_LEVEL_NAME "avx2"
+
+namespace frugal::kernels {
+namespace {
+#include "kernels/levels/f32x16_avx2.h"
+// clang-format off
+#include "kernels/levels/products.inl"
+#include "kernels/levels/rows.inl"
+#include "kernels/levels/table.inl"
+// clang-format on
+}  // namespace
+
+const Level& level_avx2() { return kTable; }
+
+}  // namespace frugal::kernels

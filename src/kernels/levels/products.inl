@@ -1,0 +1,189 @@
+// Packing and the sweep of A panels over B panels, written once over tile_f32 / tile_bf16 of the level.
+// Included inside a level's namespace. K is never split; an accumulator lives in `acc` from first to last k.
+
+static inline int64_t up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+static inline int64_t padded_k(int64_t k, Operand operand) { return operand == Operand::kBF16 ? up(k, kBf16Block) : k; }
+// Tiles exist for 1, 2, 4, 8 and 12 rows; packed rows up to there are zero.
+static inline int64_t tile_rows(int64_t rows) { return rows > 8 ? 12 : rows > 4 ? 8 : rows > 2 ? 4 : rows; }
+
+template <int RS, int KS, int ROWS>
+static inline void tile_chunks(const float* a, const void* b, int64_t k, Operand operand, float* acc) {
+  constexpr bool kChunked = KS == 1;
+  const int64_t step = kChunked ? kChunk : k;
+  for (int64_t at = 0; at < k; at += step) {
+    const int64_t n = k - at < step ? k - at : step;
+    const float* chunk = kChunked ? a + at / kChunk * (kPanelRows * kChunkStride) : a;
+    if (operand == Operand::kF32) {
+      tile_f32<RS, KS, ROWS>(chunk, static_cast<const float*>(b) + at * kPanelCols, n, acc);
+    } else {
+      tile_bf16<RS, KS, ROWS>(chunk, static_cast<const uint16_t*>(b) + at * kPanelCols, n / kBf16Block, acc);
+    }
+  }
+}
+
+template <int RS, int KS>
+static inline void tile_any(int64_t rows, const float* a, const void* b, int64_t k, Operand operand, float* acc) {
+  switch (tile_rows(rows)) {
+    case 1: tile_chunks<RS, KS, 1>(a, b, k, operand, acc); break;
+    case 2: tile_chunks<RS, KS, 2>(a, b, k, operand, acc); break;
+    case 4: tile_chunks<RS, KS, 4>(a, b, k, operand, acc); break;
+    case 8: tile_chunks<RS, KS, 8>(a, b, k, operand, acc); break;
+    default: tile_chunks<RS, KS, 12>(a, b, k, operand, acc); break;
+  }
+}
+
+static inline void load_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* c, float* acc) {
+  if (s.accumulate != Accumulate::kContinue) {
+    for (int64_t i = 0; i < tile_rows(rows) * kPanelCols; i += 16) store(acc + i, set1(0.0f));
+    return;
+  }
+  for (int64_t i = 0; i < tile_rows(rows); ++i)
+    for (int64_t j = 0; j < kPanelCols; ++j) acc[i * kPanelCols + j] = i < rows && j < columns ? c[i * s.ldc + j] : 0.0f;
+}
+
+static inline void write_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* acc, float* c) {
+  for (int64_t i = 0; i < rows; ++i, acc += kPanelCols, c += s.ldc) {
+    if (columns == kPanelCols) {
+      f32x16 x = load(acc), y = load(acc + 16);
+      if (s.accumulate == Accumulate::kAddFinished) {
+        x = add(load(c), x);
+        y = add(load(c + 16), y);
+      }
+      store(c, x);
+      store(c + 16, y);
+    } else if (s.accumulate == Accumulate::kAddFinished) {
+      for (int64_t j = 0; j < columns; ++j) c[j] = c[j] + acc[j];
+    } else {
+      for (int64_t j = 0; j < columns; ++j) c[j] = acc[j];
+    }
+  }
+}
+
+static void sweep(const SweepArgs& s) {
+  alignas(64) float acc[kPanelRows * kPanelCols];
+  const int64_t k = padded_k(s.k, s.operand);
+  const int64_t a_panel = s.a_layout == ALayout::kRowMajor ? up(k, kChunk) / kChunk * kPanelRows * kChunkStride : k * kPanelRows;
+  const int64_t b_panel = k * kPanelCols * (s.operand == Operand::kF32 ? 4 : 2);
+  const char* b = static_cast<const char*>(s.b);
+  for (int64_t j = 0; j < s.columns; j += kPanelCols, b += b_panel) {
+    const int64_t columns = s.columns - j < kPanelCols ? s.columns - j : kPanelCols;
+    for (int64_t i = 0; i < s.rows; i += kPanelRows) {
+      const int64_t rows = s.rows - i < kPanelRows ? s.rows - i : kPanelRows;
+      const float* a = s.a + i / kPanelRows * a_panel;
+      float* c = s.c + i * s.ldc + j;
+      load_accumulators(s, rows, columns, c, acc);
+      if (s.a_layout == ALayout::kRowMajor) {
+        tile_any<kChunkStride, 1>(rows, a, b, k, s.operand, acc);
+      } else {
+        tile_any<1, kPanelRows>(rows, a, b, k, s.operand, acc);
+      }
+      write_accumulators(s, rows, columns, acc, c);
+    }
+  }
+}
+
+static inline void copy_row(const float* src, int64_t n, int64_t padded, Operand operand, float* dst) {
+  int64_t i = 0;
+  if (operand == Operand::kBF16) {
+    for (; i + 16 <= n; i += 16) store(dst + i, round_bf16(load(src + i)));
+    if (i < n) store_first(dst + i, static_cast<int>(n - i), round_bf16(load_first(src + i, static_cast<int>(n - i), 0.0f)));
+  } else {
+    for (; i + 16 <= n; i += 16) store(dst + i, load(src + i));
+    if (i < n) store_first(dst + i, static_cast<int>(n - i), load_first(src + i, static_cast<int>(n - i), 0.0f));
+  }
+  for (i = n; i < padded; ++i) dst[i] = 0.0f;
+}
+
+static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k, Operand operand,
+                        float* dst) {
+  const int64_t chunks = up(k, kChunk) / kChunk;
+  for (int64_t i = 0; i < rows; i += kPanelRows, dst += chunks * kPanelRows * kChunkStride) {
+    const int64_t n = rows - i < kPanelRows ? rows - i : kPanelRows;
+    for (int64_t r = 0; r < tile_rows(n); ++r) {
+      const float* row = r < n ? src + (index ? index[i + r] : i + r) * ld : nullptr;
+      for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+        const int64_t at = chunk * kChunk;
+        const int64_t len = k - at < kChunk ? k - at : kChunk;
+        float* out = dst + (chunk * kPanelRows + r) * kChunkStride;
+        if (row) {
+          copy_row(row + at, len, padded_k(len, operand), operand, out);
+        } else {
+          for (int64_t kk = 0; kk < padded_k(len, operand); ++kk) out[kk] = 0.0f;
+        }
+      }
+    }
+  }
+}
+
+static void pack_a_cols(const float* src, int64_t ld, int64_t rows, int64_t k, Operand operand, float* dst) {
+  const int64_t k_padded = padded_k(k, operand);
+  for (int64_t i = 0; i < rows; i += kPanelRows, dst += k_padded * kPanelRows) {
+    const int n = static_cast<int>(rows - i < kPanelRows ? rows - i : kPanelRows);
+    for (int64_t kk = 0; kk < k_padded; ++kk) {
+      f32x16 v = kk < k ? load_first(src + kk * ld + i, n, 0.0f) : set1(0.0f);
+      if (operand == Operand::kBF16) v = round_bf16(v);
+      store_first(dst + kk * kPanelRows, kPanelRows, v);
+    }
+  }
+}
+
+
+// Two k rows of 32 columns become 32 (even, odd) pairs.
+static inline void store_pairs(const float* even, const float* odd, uint16_t* dst) {
+  float e[kPanelCols], o[kPanelCols];
+  for (int h = 0; h < 32; h += 16) {
+    store(e + h, round_bf16(load(even + h)));
+    store(o + h, round_bf16(load(odd + h)));
+  }
+  for (int64_t j = 0; j < kPanelCols; ++j) {
+    uint32_t ue, uo;
+    __builtin_memcpy(&ue, e + j, 4);
+    __builtin_memcpy(&uo, o + j, 4);
+    const uint32_t pair = (ue >> 16) | (uo & 0xffff0000u);
+    __builtin_memcpy(dst + 2 * j, &pair, 4);
+  }
+}
+
+static inline void load_columns(const float* row, int64_t columns, float* out) {
+  if (columns == kPanelCols) {
+    store(out, load(row));
+    store(out + 16, load(row + 16));
+    return;
+  }
+  for (int64_t j = 0; j < kPanelCols; ++j) out[j] = j < columns ? row[j] : 0.0f;
+}
+
+static void pack_b_cols(const float* src, int64_t ld, const int32_t* index, int64_t columns, int64_t k, Operand operand,
+                        void* dst) {
+  const auto row = [&](int64_t kk) { return src + (index ? index[kk] : kk) * ld; };
+  if (operand == Operand::kF32) {
+    for (int64_t kk = 0; kk < k; ++kk) load_columns(row(kk), columns, static_cast<float*>(dst) + kk * kPanelCols);
+    return;
+  }
+  float zero[kPanelCols] = {}, even[kPanelCols], odd[kPanelCols];
+  for (int64_t kk = 0; kk < padded_k(k, operand); kk += 2) {
+    load_columns(kk < k ? row(kk) : zero, kk < k ? columns : kPanelCols, even);
+    load_columns(kk + 1 < k ? row(kk + 1) : zero, kk + 1 < k ? columns : kPanelCols, odd);
+    store_pairs(even, odd, static_cast<uint16_t*>(dst) + kk * kPanelCols);
+  }
+}
+
+static void pack_b_rows(const float* src, int64_t ld, int64_t columns, int64_t k, Operand operand, void* dst) {
+  const int64_t k_padded = padded_k(k, operand);
+  constexpr int64_t kStrip = 16;  // one cache line of every source row at a time
+  float strip[kStrip * kPanelCols];
+  for (int64_t at = 0; at < k_padded; at += kStrip) {
+    const int64_t n = k - at < kStrip ? (k > at ? k - at : 0) : kStrip;
+    for (int64_t j = 0; j < kPanelCols; ++j)
+      for (int64_t kk = 0; kk < kStrip; ++kk)
+        strip[kk * kPanelCols + j] = kk < n && j < columns ? src[j * ld + at + kk] : 0.0f;
+    const int64_t out = k_padded - at < kStrip ? k_padded - at : kStrip;
+    if (operand == Operand::kF32) {
+      for (int64_t i = 0; i < out * kPanelCols; ++i) static_cast<float*>(dst)[at * kPanelCols + i] = strip[i];
+    } else {
+      for (int64_t kk = 0; kk < out; kk += 2)
+        store_pairs(strip + kk * kPanelCols, strip + (kk + 1) * kPanelCols,
+                    static_cast<uint16_t*>(dst) + (at + kk) * kPanelCols);
+    }
+  }
+}

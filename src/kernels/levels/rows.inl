@@ -1,0 +1,220 @@
+// Row kernels, written once over f32x16 and compiled per level: equal bits by construction.
+// Included inside a level's namespace. Reductions: element i in lane i mod 16, lanes fold 8, 4, 2, 1.
+
+// Runs full(i) for whole registers and tail(i, n) for the rest.
+template <class Full, class Tail>
+static inline void each16(int64_t n, Full full, Tail tail) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) full(i);
+  if (i < n) tail(i, static_cast<int>(n - i));
+}
+
+// Elementwise y[i] = f(x[i]...): `at(i, n)` computes from registers loaded with n valid lanes.
+template <class F>
+static inline void map16(int64_t n, float* y, F f) {
+  each16(
+      n, [&](int64_t i) { store(y + i, f(i, 16)); }, [&](int64_t i, int m) { store_first(y + i, m, f(i, m)); });
+}
+static inline f32x16 take(const float* p, int n) { return n == 16 ? load(p) : load_first(p, n, 0.0f); }
+
+// exp: 2^n e^r, |r| <= ln2 / 2, degree-5 polynomial after Cephes expf; relative error below 2e-7 (rows_test.cc).
+// Results below the smallest normal number are zero.
+static inline f32x16 exp(f32x16 x) {
+  const f32x16 rounding = set1(12582912.0f);  // 1.5 * 2^23: the sum's low bits are the nearest integer
+  const f32x16 t = fma(x, set1(1.44269504088896341f), rounding);
+  const f32x16 n = sub(t, rounding);
+  f32x16 r = fma(n, set1(-0.693359375f), x);
+  r = fma(n, set1(2.12194440e-4f), r);
+  f32x16 p = set1(1.9875691500e-4f);
+  p = fma(p, r, set1(1.3981999507e-3f));
+  p = fma(p, r, set1(8.3334519073e-3f));
+  p = fma(p, r, set1(4.1665795894e-2f));
+  p = fma(p, r, set1(1.6666665459e-1f));
+  p = fma(p, r, set1(5.0000001201e-1f));
+  p = add(fma(p, mul(r, r), r), set1(1.0f));
+  p = add_exponent(p, t);
+  p = select_less(x, set1(-87.33654f), set1(0.0f), p);
+  return select_less(set1(88.72283f), x, set1(__builtin_inff()), p);
+}
+
+// log of positive normal numbers, after Cephes logf; absolute error below 1e-7 * max(1, |log x|).
+static inline f32x16 log(f32x16 x) {
+  f32x16 e;
+  const f32x16 f = sub(split_exponent(x, &e), set1(1.0f));
+  const f32x16 z = mul(f, f);
+  f32x16 p = set1(7.0376836292e-2f);
+  p = fma(p, f, set1(-1.1514610310e-1f));
+  p = fma(p, f, set1(1.1676998740e-1f));
+  p = fma(p, f, set1(-1.2420140846e-1f));
+  p = fma(p, f, set1(1.4249322787e-1f));
+  p = fma(p, f, set1(-1.6668057665e-1f));
+  p = fma(p, f, set1(2.0000714765e-1f));
+  p = fma(p, f, set1(-2.4999993993e-1f));
+  p = fma(p, f, set1(3.3333331174e-1f));
+  p = mul(mul(p, f), z);
+  p = fma(e, set1(-2.12194440e-4f), p);
+  p = fma(z, set1(-0.5f), p);
+  return fma(e, set1(0.693359375f), add(f, p));
+}
+
+static inline f32x16 sigmoid16(f32x16 x) { return div(set1(1.0f), add(set1(1.0f), exp(sub(set1(0.0f), x)))); }
+
+static void round_bf16_row(const float* x, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return round_bf16(take(x + i, m)); });
+}
+static void add_row(const float* a, const float* b, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return add(take(a + i, m), take(b + i, m)); });
+}
+static void add_scaled(float s, const float* x, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return fma(set1(s), take(x + i, m), take(y + i, m)); });
+}
+static void scale_row(float s, const float* x, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return mul(set1(s), take(x + i, m)); });
+}
+static void divide(float s, const float* x, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return div(take(x + i, m), set1(s)); });
+}
+
+// Lanes without an element hold +0; a lane starts with its first element.
+template <class First, class Next>
+static inline float reduce_sum(int64_t n, First first_value, Next next) {
+  const int head = static_cast<int>(n < 16 ? n : 16);
+  f32x16 s = blend_first(head, first_value(0, head), set1(0.0f));
+  for (int64_t i = 16; i < n; i += 16) {
+    const int m = static_cast<int>(n - i < 16 ? n - i : 16);
+    s = m == 16 ? next(s, i, 16) : blend_first(m, next(s, i, m), s);
+  }
+  return reduce_add(s);
+}
+static float dot(const float* a, const float* b, int64_t n) {
+  return reduce_sum(
+      n, [&](int64_t i, int m) { return mul(take(a + i, m), take(b + i, m)); },
+      [&](f32x16 s, int64_t i, int m) { return fma(take(a + i, m), take(b + i, m), s); });
+}
+static float sum_squares(const float* x, int64_t n) { return dot(x, x, n); }
+static float row_sum(const float* x, int64_t n) {
+  return reduce_sum(
+      n, [&](int64_t i, int m) { return take(x + i, m); },
+      [&](f32x16 s, int64_t i, int m) { return add(s, take(x + i, m)); });
+}
+static float row_max(const float* x, int64_t n) {
+  const float lowest = -__builtin_inff();
+  f32x16 s = load_first(x, static_cast<int>(n < 16 ? n : 16), lowest);
+  for (int64_t i = 16; i < n; i += 16)
+    s = max(s, load_first(x + i, static_cast<int>(n - i < 16 ? n - i : 16), lowest));
+  return reduce_max(s);
+}
+
+static float exp1(float x) { return first(exp(set1(x))); }
+static float log1(float x) { return first(log(set1(x))); }
+
+static float rmsnorm(const float* x, const float* w, float eps, int64_t n, float* y) {
+  const float mean = sum_squares(x, n) / static_cast<float>(n);
+  const float r = 1.0f / first(sqrt(set1(mean + eps)));
+  map16(n, y, [&](int64_t i, int m) { return mul(mul(take(x + i, m), set1(r)), take(w + i, m)); });
+  return r;
+}
+static void rmsnorm_backward(const float* x, const float* w, float r, const float* dy, int64_t n, float* dx,
+                             float* dw_sum) {
+  const auto weighted = [&](int64_t i, int m) { return mul(take(w + i, m), take(dy + i, m)); };
+  const float d = reduce_sum(
+      n, [&](int64_t i, int m) { return mul(weighted(i, m), take(x + i, m)); },
+      [&](f32x16 s, int64_t i, int m) { return fma(weighted(i, m), take(x + i, m), s); });
+  const f32x16 c = set1(-(d * (r * r * r) / static_cast<float>(n)));
+  map16(n, dx, [&](int64_t i, int m) {
+    return add(take(dx + i, m), fma(c, take(x + i, m), mul(set1(r), weighted(i, m))));
+  });
+  map16(n, dw_sum, [&](int64_t i, int m) {
+    return fma(take(dy + i, m), mul(take(x + i, m), set1(r)), take(dw_sum + i, m));
+  });
+}
+
+static void rope(const float* x, const float* cos, const float* sin, float sign, int64_t pairs, float* y) {
+  for (int64_t p = 0; p < pairs; p += 8) {
+    const int m = static_cast<int>(pairs - p < 8 ? pairs - p : 8);
+    const f32x16 v = take(x + 2 * p, 2 * m);
+    const f32x16 c = load_twice(cos + p, m), s = mul(set1(sign), load_twice(sin + p, m));
+    const f32x16 rotated = fma_add_odd(v, c, mul(swap_pairs(v), s));
+    if (m == 8) store(y + 2 * p, rotated);
+    else store_first(y + 2 * p, 2 * m, rotated);
+  }
+}
+
+static void swiglu(const float* gate, const float* up_row, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) {
+    const f32x16 g = take(gate + i, m);
+    return mul(mul(g, sigmoid16(g)), take(up_row + i, m));
+  });
+}
+static void swiglu_backward(const float* gate, const float* up_row, const float* dy, int64_t n, float* dgate, float* dup) {
+  each16(
+      n,
+      [&](int64_t i) {
+        const f32x16 g = load(gate + i), d = load(dy + i), s = sigmoid16(g), gs = mul(g, s);
+        store(dgate + i, mul(mul(d, load(up_row + i)), fma(gs, sub(set1(1.0f), s), s)));
+        store(dup + i, mul(d, gs));
+      },
+      [&](int64_t i, int m) {
+        const f32x16 g = take(gate + i, m), d = take(dy + i, m), s = sigmoid16(g), gs = mul(g, s);
+        store_first(dgate + i, m, mul(mul(d, take(up_row + i, m)), fma(gs, sub(set1(1.0f), s), s)));
+        store_first(dup + i, m, mul(d, gs));
+      });
+}
+static void sigmoid(const float* x, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return sigmoid16(take(x + i, m)); });
+}
+static float exp_sum(const float* x, float m0, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return exp(sub(take(x + i, m), set1(m0))); });
+  return row_sum(y, n);
+}
+static void exp_scaled(const float* x, float m0, float s, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return mul(set1(s), exp(sub(take(x + i, m), set1(m0)))); });
+}
+static void softmax(const float* x, int64_t n, float* y) {
+  const float l = exp_sum(x, row_max(x, n), n, y);
+  map16(n, y, [&](int64_t i, int m) { return div(take(y + i, m), set1(l)); });
+}
+
+// One block of up to 64 keys of the online softmax (docs/numerics.md, section 3). s: raw products, replaced by
+// s * scale; p: exp(s - m') for n visible keys, zero up to 64. Updates m and l; returns the factor for O.
+static float attention_block(float* s, float scale, int64_t n, bool first_block, float* m, float* l, float* p) {
+  scale_row(scale, s, n, s);
+  const float block_max = row_max(s, n);
+  const float new_max = first_block ? block_max : (*m > block_max ? *m : block_max);
+  const float sum = exp_sum(s, new_max, n, p);
+  for (int64_t i = n; i < 64; ++i) p[i] = 0.0f;
+  const float a = first_block ? 0.0f : exp1(*m - new_max);
+  *l = first_block ? sum : first(fma(set1(*l), set1(a), set1(sum)));
+  *m = new_max;
+  return a;
+}
+static void scale_add(float a, const float* x, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return fma(take(y + i, m), set1(a), take(x + i, m)); });
+}
+// P = exp(s * scale - lse), dS = P (dP - D) scale for n visible keys; both zero up to 64.
+static void attention_backward_block(const float* s, float scale, float lse, const float* dp, float d, int64_t n, float* p,
+                                     float* ds) {
+  map16(n, p, [&](int64_t i, int m) { return exp(sub(mul(take(s + i, m), set1(scale)), set1(lse))); });
+  map16(n, ds, [&](int64_t i, int m) {
+    return mul(mul(take(p + i, m), sub(take(dp + i, m), set1(d))), set1(scale));
+  });
+  for (int64_t i = n; i < 64; ++i) p[i] = ds[i] = 0.0f;
+}
+
+static void adamw(const AdamwArgs& a) {
+  const f32x16 one_minus_beta1 = set1(1.0f - a.beta1), one_minus_beta2 = set1(1.0f - a.beta2);
+  const auto step = [&](int64_t i, int m, auto save) {
+    const f32x16 g = mul(take(a.grad + i, m), set1(a.grad_scale));
+    const f32x16 p = take(a.param + i, m);
+    const f32x16 avg = fma(one_minus_beta1, g, mul(set1(a.beta1), take(a.exp_avg + i, m)));
+    const f32x16 avg_sq = fma(mul(one_minus_beta2, g), g, mul(set1(a.beta2), take(a.exp_avg_sq + i, m)));
+    const f32x16 denominator = add(sqrt(div(avg_sq, set1(a.bias_correction2))), set1(a.eps));
+    const f32x16 update = fma(set1(a.weight_decay), p, div(div(avg, set1(a.bias_correction1)), denominator));
+    save(a.exp_avg + i, avg);
+    save(a.exp_avg_sq + i, avg_sq);
+    save(a.param + i, fma(set1(-a.learning_rate), update, p));
+  };
+  each16(
+      a.n, [&](int64_t i) { step(i, 16, [](float* p, f32x16 v) { store(p, v); }); },
+      [&](int64_t i, int m) { step(i, m, [m](float* p, f32x16 v) { store_first(p, m, v); }); });
+}

@@ -1,0 +1,60 @@
+// What every part of a forward or backward pass needs, in one struct.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "base/arena.h"
+#include "kernels/ctx.h"
+#include "kernels/rope.h"
+#include "model/batch.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+#include "model/params.h"
+#include "model/saved.h"
+
+namespace frugal::model {
+
+// Receives intermediate results by name ("layers.1.attn_out", [rows, columns]); used by `frugal verify`.
+using Probe = std::function<void(const std::string& name, const float* data, int64_t rows, int64_t columns)>;
+
+struct Pass {
+  kernels::Ctx& ctx;
+  const ModelConfig& config;
+  const TokenBatch& batch;
+  const kernels::RopeTable& rope;
+  Arena& arena;                 // temporaries
+  kernels::Operand operand;     // of all products but the router's
+  int64_t version = 0;          // of the packed weights; a stale panel is an assertion
+  KvCache* cache = nullptr;
+  const Probe* probe = nullptr;
+  int64_t layer = 0;            // index in names and in the cache
+  std::string name;             // prefix of probe names: "layers.3." or "mtp."
+
+  int64_t tokens() const { return batch.size(); }
+  void report(const char* what, const float* data, int64_t rows, int64_t columns) const {
+    if (probe) (*probe)(name + what, data, rows, columns);
+  }
+};
+
+// The balance loss of one microbatch, and what the trainer wants to know about routing.
+struct BalanceContext {
+  kernels::BalanceArgs args;  // alpha 0: no balance loss
+};
+
+// y [rows, out] (+)= x [rows, in] W^T.
+inline void linear(const Pass& p, const Weight& w, const float* x, int64_t ldx, int64_t rows, float* y,
+                   kernels::Accumulate accumulate = kernels::Accumulate::kStore) {
+  FRUGAL_ASSERT(w.matrix.version == p.version, "stale panel: version {} of {}", w.matrix.version, p.version);
+  kernels::gemm(p.ctx, {x, ldx, nullptr, rows, w.matrix.forward(), y, w.out}, accumulate);
+}
+// dx [rows, in] (+)= dy [rows, out] W;  dw += dy^T x.
+inline void linear_backward(const Pass& p, const Weight& w, const float* dy, const float* x, int64_t ldx, int64_t rows,
+                            float* dx, float* grads, kernels::Accumulate accumulate = kernels::Accumulate::kStore) {
+  FRUGAL_ASSERT(w.matrix.version == p.version, "stale panel: version {} of {}", w.matrix.version, p.version);
+  kernels::gemm(p.ctx, {dy, w.out, nullptr, rows, w.matrix.backward(), dx, w.in}, accumulate);
+  kernels::weight_gradient(p.ctx, {dy, w.out, x, ldx, nullptr, rows, grads + w.offset, w.out, w.in, w.matrix.operand},
+                           kernels::Accumulate::kAddFinished);
+}
+
+}  // namespace frugal::model

@@ -1,0 +1,68 @@
+#include "model/saved.h"
+
+namespace frugal::model {
+
+namespace {
+template <auto Field>
+void alloc_field(LayerSaved* s, Arena* arena, int64_t elements) {
+  using T = std::remove_pointer_t<std::remove_reference_t<decltype(s->*Field)>>;
+  s->*Field = arena->alloc<T>(elements);
+}
+#define ROW(field, expression) \
+  {#field, alloc_field<&LayerSaved::field>, [](const ModelConfig& c, bool moe) -> int64_t { (void)c; (void)moe; return expression; }}
+
+int64_t mlp_width(const ModelConfig& c, bool moe) { return moe ? c.shared_intermediate_size() : c.intermediate_size; }
+int64_t routed(const ModelConfig& c, bool moe) { return moe ? c.num_experts_per_tok : 0; }
+}  // namespace
+
+const std::vector<SavedRow>& saved_rows() {
+  static const std::vector<SavedRow> rows = {
+      ROW(x_in, c.hidden_size),
+      ROW(r_in, 1),
+      ROW(norm_in, c.hidden_size),
+      ROW(q_a, c.q_lora_rank),
+      ROW(r_q, c.q_lora_rank ? 1 : 0),
+      ROW(q_norm, c.q_lora_rank),
+      ROW(q, c.num_attention_heads * c.qk_head_dim()),
+      ROW(kv_a, c.kv_lora_rank + c.qk_rope_head_dim),
+      ROW(r_kv, 1),
+      ROW(c_kv, c.kv_lora_rank),
+      ROW(kv, c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim)),
+      ROW(attn, c.num_attention_heads * c.v_head_dim),
+      ROW(lse, c.num_attention_heads),
+      ROW(x_mid, c.hidden_size),
+      ROW(r_post, 1),
+      ROW(norm_post, c.hidden_size),
+      ROW(gate_up, 2 * mlp_width(c, moe)),
+      ROW(act, mlp_width(c, moe)),
+      ROW(logits, moe ? c.n_routed_experts : 0),
+      ROW(scores, moe ? c.n_routed_experts : 0),
+      ROW(weights, routed(c, moe)),
+      ROW(indices, routed(c, moe)),
+      ROW(rows, routed(c, moe)),
+      ROW(slots, routed(c, moe)),
+      ROW(expert_gate_up, routed(c, moe) * 2 * c.moe_intermediate_size),
+      ROW(expert_act, routed(c, moe) * c.moe_intermediate_size),
+      ROW(expert_out, routed(c, moe) * c.hidden_size),
+  };
+  return rows;
+}
+#undef ROW
+
+LayerSaved alloc_saved(const ModelConfig& config, bool moe, int64_t tokens, Arena* arena) {
+  LayerSaved s;
+  for (const SavedRow& row : saved_rows()) {
+    const int64_t n = row.per_token(config, moe);
+    if (n > 0) row.alloc(&s, arena, n * tokens);
+  }
+  if (moe) s.offsets = arena->alloc<int32_t>(config.n_routed_experts + 1);
+  return s;
+}
+
+int64_t saved_bytes(const ModelConfig& config, bool moe, int64_t tokens) {
+  int64_t bytes = moe ? (config.n_routed_experts + 1) * 4 + 64 : 0;
+  for (const SavedRow& row : saved_rows()) bytes += (row.per_token(config, moe) * tokens * 4 + 63) / 64 * 64;
+  return bytes;
+}
+
+}  // namespace frugal::model

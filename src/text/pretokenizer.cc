@@ -1,0 +1,10 @@
+#include "text/pretokenizer.h"
+
+namespace frugal::text {
+
+PreTokenizer::PreTokenizer(const std::vector<SplitStage>& stages) {
+  stages_.reserve(stages.size());
+  for (const SplitStage& stage : stages) stages_.emplace_back(stage.pattern, stage.syntax, stage.where);
+}
+
+}  // namespace frugal::text

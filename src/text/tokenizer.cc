@@ -1,0 +1,169 @@
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/pretokenizer.h"
+#include "text/tokenizer_json.h"
+#include "text/utf8.h"
+
+namespace frugal::text {
+
+namespace {
+std::vector<AddedToken> with_normalized(const std::vector<AddedToken>& tokens, bool normalized) {
+  std::vector<AddedToken> chosen;
+  std::ranges::copy_if(tokens, std::back_inserter(chosen),
+                       [&](const AddedToken& token) { return token.normalized == normalized; });
+  return chosen;
+}
+
+int32_t id_of(const TokenizerSpec& spec, const std::string& token, const std::string& where) {
+  if (token.empty()) return -1;
+  for (const AddedToken& added : spec.added) {
+    if (added.content == token) return added.id;
+  }
+  const auto found = std::ranges::find(spec.tokens, token);
+  if (found == spec.tokens.end()) {
+    fail(where, fmt::format("\"{}\" is not in the vocabulary", token), "name a token of tokenizer.json");
+  }
+  return static_cast<int32_t>(found - spec.tokens.begin());
+}
+}  // namespace
+
+struct Tokenizer::Data {
+  std::string json, config_json;
+  Bpe bpe;
+  PreTokenizer pre_tokenizer;
+  // Hugging Face looks for added tokens in the text as it is, then in the normalized rest. No normalizer does
+  // anything here, but the order decides between overlapping tokens.
+  AddedTokenScanner raw, normalized;
+  std::vector<AddedToken> added;
+  std::vector<bool> special;  // by id
+  int32_t bos = -1, eos = -1;
+  bool add_bos = false, add_eos = false;
+
+  explicit Data(const TokenizerSpec& spec)
+      : bpe(spec.tokens, spec.mergeable, spec.merges, spec.byte_ids, spec.ignore_merges),
+        pre_tokenizer(spec.stages),
+        raw(with_normalized(spec.added, false)),
+        normalized(with_normalized(spec.added, true)),
+        added(spec.added),
+        special(spec.tokens.size(), false) {
+    for (const AddedToken& token : added) special[static_cast<size_t>(token.id)] = token.special;
+  }
+};
+
+Tokenizer Tokenizer::parse(std::string_view json, const std::string& name, std::string_view config_json,
+                           const std::string& config_name) {
+  const TokenizerSpec spec = parse_tokenizer_json(json, name);
+  auto data = std::make_shared<Data>(spec);
+  data->json = json;
+  data->config_json = config_json;
+  if (!config_json.empty()) {
+    const TokenizerConfig config = parse_tokenizer_config(config_json, config_name);
+    data->bos = id_of(spec, config.bos_token, config_name + ": bos_token");
+    data->eos = id_of(spec, config.eos_token, config_name + ": eos_token");
+    data->add_bos = config.add_bos_token;
+    data->add_eos = config.add_eos_token;
+  }
+  return Tokenizer(std::move(data));
+}
+
+Tokenizer Tokenizer::load(const std::string& path) {
+  const std::filesystem::path given(path);
+  const std::filesystem::path file = is_directory(path) ? given / "tokenizer.json" : given;
+  const std::string config = (file.parent_path() / "tokenizer_config.json").string();
+  const MappedFile json(file.string());
+  return parse(json.text(), file.string(), file_exists(config) ? read_file(config) : "", config);
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
+  std::vector<int32_t> ids;
+  ids.reserve(text.size() / 4 + 4);
+  MatchScratch scratch;
+  const auto on_piece = [&](std::string_view piece) { data_->bpe.encode(piece, &ids); };
+  const auto on_text = [&](std::string_view part) { data_->pre_tokenizer.split(part, scratch, on_piece); };
+  const auto on_token = [&](int32_t id) { ids.push_back(id); };
+  if (parse_special) {
+    data_->raw.split(text, [&](std::string_view part) { data_->normalized.split(part, on_text, on_token); }, on_token);
+  } else {
+    on_text(text);
+  }
+  return ids;
+}
+
+void Tokenizer::append_bytes(int32_t id, bool skip_special, std::string* out) const {
+  if (id < 0) fail(fmt::format("token id {}", id), "is negative", "ids are 0 and up");
+  if (has_token(id) && !(skip_special && is_special(id))) *out += data_->bpe.tokens()[static_cast<size_t>(id)];
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string bytes;
+  for (const int32_t id : ids) append_bytes(id, skip_special, &bytes);
+  if (well_formed_prefix(bytes) == bytes.size()) return bytes;
+  std::string text;
+  append_repaired(bytes, false, &text);
+  return text;
+}
+
+int32_t Tokenizer::vocab_size() const { return static_cast<int32_t>(data_->bpe.tokens().size()); }
+int32_t Tokenizer::bos_id() const { return data_->bos; }
+int32_t Tokenizer::eos_id() const { return data_->eos; }
+bool Tokenizer::add_bos_token() const { return data_->add_bos; }
+bool Tokenizer::add_eos_token() const { return data_->add_eos; }
+const std::string& Tokenizer::json() const { return data_->json; }
+const std::string& Tokenizer::config_json() const { return data_->config_json; }
+
+bool Tokenizer::has_token(int32_t id) const {
+  return id >= 0 && id < vocab_size() && !data_->bpe.tokens()[static_cast<size_t>(id)].empty();
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  return id >= 0 && id < vocab_size() && data_->special[static_cast<size_t>(id)];
+}
+
+std::string Tokenizer::token_text(int32_t id) const {
+  if (!has_token(id)) {
+    fail(fmt::format("token id {}", id), "is not in the vocabulary",
+         fmt::format("ids are 0 to {}", vocab_size() - 1));
+  }
+  return data_->bpe.tokens()[static_cast<size_t>(id)];
+}
+
+int32_t Tokenizer::find_added(std::string_view token) const {
+  const auto found = std::ranges::find(data_->added, token, &AddedToken::content);
+  return found != data_->added.end() ? found->id : -1;
+}
+
+void Tokenizer::save(const std::string& directory) const {
+  make_directories(directory);
+  const std::filesystem::path folder(directory);
+  write_file_atomic((folder / "tokenizer.json").string(), data_->json);
+  if (!data_->config_json.empty()) {
+    write_file_atomic((folder / "tokenizer_config.json").string(), data_->config_json);
+  }
+}
+
+StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special)
+    : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
+
+std::string StreamDecoder::push(int32_t id) {
+  tokenizer_.append_bytes(id, skip_special_, &held_);
+  std::string text;
+  held_.erase(0, append_repaired(held_, true, &text));
+  return text;
+}
+
+std::string StreamDecoder::finish() {
+  std::string text;
+  append_repaired(held_, false, &text);
+  held_.clear();
+  return text;
+}
+
+}  // namespace frugal::text

@@ -1,0 +1,286 @@
+#include "train/recipe.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <toml++/toml.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "train/presets.h"
+
+namespace frugal::train {
+
+namespace {
+constexpr double kBig = 1e15;
+
+#define INT(name, low, high, help) \
+  {#name, RecipeField([](Recipe& r) -> int64_t& { return r.name; }), low, high, help}
+#define MODEL(name, low, high, help) \
+  {#name, RecipeField([](Recipe& r) -> int64_t& { return r.model.name; }), low, high, help}
+#define REAL(name, low, high, help) \
+  {#name, RecipeField([](Recipe& r) -> double& { return r.name; }), low, high, help}
+#define MODEL_REAL(name, field, low, high, help) \
+  {#name, RecipeField([](Recipe& r) -> double& { return r.model.field; }), low, high, help}
+#define TEXT(name, help) {#name, RecipeField([](Recipe& r) -> std::string& { return r.name; }), 0, 0, help}
+}  // namespace
+
+const std::vector<RecipeOption>& recipe_options() {
+  static const std::vector<RecipeOption> options = {
+      // model (Hugging Face config.json)
+      MODEL(vocab_size, 2, 1 << 24, "embedding rows; also the size of a tokenizer that is trained"),
+      MODEL(hidden_size, 1, 1 << 20, "width of the residual stream"),
+      MODEL(num_hidden_layers, 1, 4096, "decoder layers"),
+      MODEL(first_k_dense_replace, 0, 4096, "layers below this are dense"),
+      MODEL(moe_layer_freq, 1, 4096, "every n-th later layer has experts"),
+      MODEL(intermediate_size, 1, 1 << 24, "SwiGLU width of dense layers"),
+      MODEL(num_attention_heads, 1, 4096, "attention heads"),
+      MODEL(q_lora_rank, 0, 1 << 20, "query latent; 0: one q_proj"),
+      MODEL(kv_lora_rank, 1, 1 << 20, "key-value latent"),
+      MODEL(qk_nope_head_dim, 1, 1 << 16, "query/key width without position"),
+      MODEL(qk_rope_head_dim, 2, 1 << 16, "query/key width with rotary position"),
+      MODEL(v_head_dim, 1, 1 << 16, "value width"),
+      MODEL(n_routed_experts, 0, 1 << 16, "experts per layer; 0: all layers dense"),
+      MODEL(num_experts_per_tok, 0, 1 << 16, "experts that a token uses (top_k)"),
+      MODEL(moe_intermediate_size, 0, 1 << 24, "SwiGLU width of an expert"),
+      MODEL(n_shared_experts, 0, 1 << 10, "experts that every token uses"),
+      MODEL(n_group, 1, 1 << 16, "expert groups"),
+      MODEL(topk_group, 1, 1 << 16, "groups that a token may use"),
+      MODEL_REAL(routed_scaling_factor, routed_scaling_factor, 0, 1e6, "factor of the routed experts' weights"),
+      MODEL(num_nextn_predict_layers, 0, 1, "multi-token prediction modules"),
+      MODEL(max_position_embeddings, 1, 1 << 30, "longest context"),
+      MODEL_REAL(rms_norm_eps, rms_norm_eps, 1e-12, 1, "epsilon of RMSNorm"),
+      MODEL_REAL(rope_theta, rope.theta, 1, 1e12, "base of the rotary frequencies"),
+      {"tie_word_embeddings", RecipeField([](Recipe& r) -> bool& { return r.model.tie_word_embeddings; }), 0, 0,
+       "one matrix for embedding and head"},
+      // data
+      {"data", RecipeField([](Recipe& r) -> std::vector<std::string>& { return r.data; }), 0, 0,
+       "text or .jsonl files (comma separated on the command line)"},
+      TEXT(separator, "splits a text file into documents; empty: a file is one document"),
+      REAL(validation_fraction, 0, 0.5, "share of the data kept for validation"),
+      TEXT(tokenizer, "directory or tokenizer.json; empty: trained on the data and stored in the run"),
+      INT(digits, 1, 16, "digits of a number in one token, for a tokenizer that is trained"),
+      INT(sequence_length, 2, 1 << 24, "tokens per row"),
+      // run
+      TEXT(out, "run directory; must not hold a run"),
+      INT(steps, 1, kBig, "optimizer steps"),
+      REAL(minutes, 0, 1e6, "> 0: measure this machine and fit steps to the time"),
+      INT(batch, 1, 1 << 24, "rows per optimizer step"),
+      INT(microbatch, 0, 1 << 24, "rows per forward and backward; 0: all of the batch"),
+      INT(seed, 0, kBig, "of initial values and data order"),
+      INT(threads, 0, 4096, "0: every core that the process may use"),
+      TEXT(precision, "bf16 or f32: operands of the products"),
+      INT(save_every, 0, kBig, "steps between checkpoints; 0: only at the end"),
+      INT(keep_checkpoints, 1, 1 << 20, "newest checkpoints that are kept"),
+      INT(eval_every, 0, kBig, "steps between validations; 0: never"),
+      INT(sample_every, 0, kBig, "steps between samples; 0: never"),
+      INT(sample_tokens, 1, 1 << 20, "tokens of a sample"),
+      TEXT(sample_prompt, "text that samples continue"),
+      // optimizer
+      REAL(learning_rate, 0, 10, "peak of the schedule"),
+      REAL(beta1, 0, 0.999999, "AdamW"),
+      REAL(beta2, 0, 0.9999999, "AdamW"),
+      REAL(eps, 1e-30, 1, "AdamW"),
+      REAL(weight_decay, 0, 10, "AdamW; none on norms and biases"),
+      REAL(max_grad_norm, 0, 1e9, "global norm that gradients are clipped to; 0: off"),
+      INT(warmup_steps, 0, kBig, "linear warm-up"),
+      REAL(constant_until, 0, 1, "share of the steps after which the cosine starts"),
+      REAL(cosine_until, 0, 1, "share at which it reaches min_learning_rate_ratio"),
+      REAL(min_learning_rate_ratio, 0, 1, "of learning_rate"),
+      REAL(tail_from, 0, 1, "share from which tail_learning_rate_ratio holds"),
+      REAL(tail_learning_rate_ratio, 0, 1, "of learning_rate"),
+      // experts and MTP
+      REAL(bias_update_speed, 0, 1, "gamma of auxiliary-loss-free balancing"),
+      REAL(bias_update_until, 0, 1, "share of the steps after which gamma is 0"),
+      REAL(balance_alpha, 0, 10, "factor of the sequence-wise balance loss"),
+      REAL(mtp_lambda, 0, 10, "weight of the MTP loss"),
+      REAL(mtp_lambda_late, 0, 10, "its weight after mtp_lambda_switch"),
+      REAL(mtp_lambda_switch, 0, 1, "share of the steps"),
+  };
+  return options;
+}
+#undef INT
+#undef MODEL
+#undef REAL
+#undef MODEL_REAL
+#undef TEXT
+
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, text] : presets()) names.emplace_back(name);
+  return names;
+}
+
+namespace {
+const RecipeOption& find_option(const std::string& name, const std::string& where) {
+  for (const RecipeOption& o : recipe_options())
+    if (name == o.name) return o;
+  fail(where, "unknown recipe key '" + name + "'", "`frugal train --help` lists the keys");
+}
+
+void check_range(const RecipeOption& o, double v, const std::string& where) {
+  if (!(v >= o.low && v <= o.high))
+    fail(where, fmt::format("{} = {} is out of range", o.name, v), fmt::format("use {} .. {} ({})", o.low, o.high, o.help));
+}
+
+double parse_number(const std::string& text, const RecipeOption& o, const std::string& where) {
+  double v = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), v);
+  if (ec != std::errc() || end != text.data() + text.size())
+    fail(where, fmt::format("{} = '{}' is not a number", o.name, text), o.help);
+  return v;
+}
+
+void set_number(Recipe* r, const RecipeOption& o, double v, const std::string& where) {
+  check_range(o, v, where);
+  if (const auto* i = std::get_if<int64_t& (*)(Recipe&)>(&o.field)) {
+    if (v != std::floor(v)) fail(where, fmt::format("{} = {} is not a whole number", o.name, v), o.help);
+    (*i)(*r) = static_cast<int64_t>(v);
+  } else {
+    std::get<double& (*)(Recipe&)>(o.field)(*r) = v;
+  }
+}
+
+std::vector<std::string> split_commas(const std::string& text) {
+  std::vector<std::string> parts;
+  size_t at = 0;
+  while (at <= text.size()) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    if (comma > at) parts.push_back(text.substr(at, comma - at));
+    at = comma + 1;
+  }
+  return parts;
+}
+
+// key=value from the command line.
+void apply_setting(Recipe* r, const std::string& setting) {
+  const size_t eq = setting.find('=');
+  if (eq == std::string::npos) fail(setting, "is not key=value", "`frugal train --help` lists the keys");
+  const std::string key = setting.substr(0, eq), value = setting.substr(eq + 1);
+  const RecipeOption& o = find_option(key, setting);
+  if (const auto* s = std::get_if<std::string& (*)(Recipe&)>(&o.field)) {
+    (*s)(*r) = value;
+  } else if (const auto* l = std::get_if<std::vector<std::string>& (*)(Recipe&)>(&o.field)) {
+    (*l)(*r) = split_commas(value);
+  } else if (const auto* b = std::get_if<bool& (*)(Recipe&)>(&o.field)) {
+    if (value != "true" && value != "false") fail(setting, "is neither true nor false", o.help);
+    (*b)(*r) = value == "true";
+  } else {
+    set_number(r, o, parse_number(value, o, setting), setting);
+  }
+}
+
+void apply_toml(Recipe* r, const std::string& name, std::string_view text) {
+  toml::table table;
+  try {
+    table = toml::parse(text, name);
+  } catch (const toml::parse_error& e) {
+    fail(fmt::format("{}:{}", name, e.source().begin.line), std::string(e.description()), "recipes are TOML");
+  }
+  for (const auto& [k, node] : table) {
+    const std::string key(k.str()), where = fmt::format("{}:{}", name, node.source().begin.line);
+    const RecipeOption& o = find_option(key, where);
+    const auto wrong = [&](const char* type) { fail(where, key + " is not " + type, o.help); };
+    if (const auto* s = std::get_if<std::string& (*)(Recipe&)>(&o.field)) {
+      if (!node.is_string()) wrong("a string");
+      (*s)(*r) = node.as_string()->get();
+    } else if (const auto* l = std::get_if<std::vector<std::string>& (*)(Recipe&)>(&o.field)) {
+      if (!node.is_array()) wrong("a list of strings");
+      (*l)(*r).clear();
+      for (const toml::node& item : *node.as_array()) {
+        if (!item.is_string()) wrong("a list of strings");
+        (*l)(*r).push_back(item.as_string()->get());
+      }
+    } else if (const auto* b = std::get_if<bool& (*)(Recipe&)>(&o.field)) {
+      if (!node.is_boolean()) wrong("true or false");
+      (*b)(*r) = node.as_boolean()->get();
+    } else {
+      if (!node.is_number()) wrong("a number");
+      set_number(r, o, *node.value<double>(), where);
+    }
+  }
+}
+
+Recipe finish(Recipe r, const std::vector<std::string>& settings) {
+  for (const std::string& s : settings) apply_setting(&r, s);
+  r.model.rope.dim = r.model.qk_rope_head_dim;
+  return r;
+}
+}  // namespace
+
+Recipe read_recipe(const std::string& file, const std::vector<std::string>& settings) {
+  Recipe r;
+  apply_toml(&r, file, read_file(file));
+  return finish(std::move(r), settings);
+}
+
+Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::string>& settings) {
+  for (const auto& [name, text] : presets()) {
+    if (name != file_or_preset) continue;
+    Recipe r;
+    apply_toml(&r, std::string(name) + ".toml", text);
+    return finish(std::move(r), settings);
+  }
+  if (!file_exists(file_or_preset)) {
+    std::string known;
+    for (const std::string& n : preset_names()) known += (known.empty() ? "" : ", ") + n;
+    fail(file_or_preset, "is neither a recipe file nor a preset", "presets: " + known);
+  }
+  return read_recipe(file_or_preset, settings);
+}
+
+void check_recipe(const Recipe& r) {
+  model::check_config(r.model, "recipe");
+  if (r.precision != "bf16" && r.precision != "f32")
+    fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
+  if (r.data.empty()) fail("recipe", "names no data", "add data=FILE");
+  if (r.out.empty()) fail("recipe", "names no run directory", "add out=DIR");
+  if (r.sequence_length > r.model.max_position_embeddings)
+    fail("recipe", fmt::format("sequence_length {} exceeds max_position_embeddings {}", r.sequence_length,
+                               r.model.max_position_embeddings),
+         "raise max_position_embeddings or shorten the sequence");
+  if (r.microbatch > 0 && r.batch % r.microbatch != 0)
+    fail("recipe", fmt::format("batch {} is not a multiple of microbatch {}", r.batch, r.microbatch), "change one of them");
+  if (!(r.constant_until <= r.cosine_until && r.cosine_until <= r.tail_from))
+    fail("recipe", "the schedule's parts are not in order", "constant_until <= cosine_until <= tail_from");
+}
+
+namespace {
+std::string quoted(const std::string& s) {
+  std::string out = "\"";
+  for (const char c : s) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') out += "\\n";
+    else if (c == '\t') out += "\\t";
+    else if (c == '\r') out += "\\r";
+    else if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else out += c;
+  }
+  return out + "\"";
+}
+}  // namespace
+
+std::string recipe_to_toml(const Recipe& recipe) {
+  Recipe r = recipe;
+  std::string out = "# Resolved recipe of this run, every key. `frugal train --resume DIR` reads it.\n";
+  for (const RecipeOption& o : recipe_options()) {
+    out += std::string(o.name) + " = ";
+    if (const auto* i = std::get_if<int64_t& (*)(Recipe&)>(&o.field)) out += fmt::format("{}", (*i)(r));
+    if (const auto* d = std::get_if<double& (*)(Recipe&)>(&o.field)) {
+      std::string v = fmt::format("{}", (*d)(r));  // shortest text that reads back as the same double
+      if (v.find_first_of(".en") == std::string::npos) v += ".0";
+      out += v;
+    }
+    if (const auto* s = std::get_if<std::string& (*)(Recipe&)>(&o.field)) out += quoted((*s)(r));
+    if (const auto* b = std::get_if<bool& (*)(Recipe&)>(&o.field)) out += (*b)(r) ? "true" : "false";
+    if (const auto* l = std::get_if<std::vector<std::string>& (*)(Recipe&)>(&o.field)) {
+      out += "[";
+      for (size_t k = 0; k < (*l)(r).size(); ++k) out += (k ? ", " : "") + quoted((*l)(r)[k]);
+      out += "]";
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace frugal::train
