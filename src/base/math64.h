@@ -1,6 +1,6 @@
 // Double-precision functions whose bits are ours: RoPE tables, schedules and initial values must not depend on a libm
-// (docs/numerics.md, section 2). Only +, -, *, / and sqrt, never fused. Relative error below 1e-15 for exp and log,
-// absolute error below 1e-15 for sin and cos with |x| < 1e8 (math64_test.cc).
+// (docs/numerics.md, section 2). Only +, -, *, / and sqrt, never fused. Relative error below 1e-15 for exp and log;
+// absolute error of sin and cos below 1e-15 for |x| < 1.6e6 and below 1e-8 for |x| < 1e8 (math64_test.cc).
 #pragma once
 
 namespace frugal {

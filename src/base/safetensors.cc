@@ -76,6 +76,8 @@ json parse_header(const std::string& path, std::string_view text) {
     }
     return true;
   };
+  // JSON allows no NUL, but the parser would take one for the end and ignore the rest.
+  if (text.find('\0') != std::string_view::npos) fail(path, "header is not JSON: it holds a NUL byte", kRemedy);
   json header;
   try {
     header = json::parse(text.begin(), text.end(), callback);

@@ -71,7 +71,8 @@ void run_train(const TrainArguments& arguments) {
          tokenizer.vocab_size(), arguments.options.vocab_size, arguments.options.min_count);
   }
   write_stdout(fmt::format("{}: {} tokens; {} bytes of text are {} tokens ({:.2f} bytes per token)\n", target,
-                           tokenizer.vocab_size(), bytes, ids, static_cast<double>(bytes) / static_cast<double>(ids)));
+                           tokenizer.vocab_size(), bytes, ids,
+                           static_cast<double>(bytes) / static_cast<double>(ids)));
 }
 
 struct EncodeArguments {
@@ -97,7 +98,8 @@ struct DecodeArguments {
   bool skip_special = false;
 };
 
-// Appends the ids written in `text`, separated by white space, commas or brackets (so that JSON lists are fine).
+// Appends the ids written in `text`, separated by white space, commas or brackets (so that JSON lists are
+// fine).
 void parse_ids(std::string_view text, const text::Tokenizer& tokenizer, std::vector<int32_t>* ids) {
   constexpr std::string_view kSeparators = " \t\r\n,[]";
   for (size_t at = text.find_first_not_of(kSeparators); at != std::string_view::npos;) {
@@ -137,8 +139,9 @@ void add_train(CLI::App& parent) {
   train->add_option("--min-count", a->options.min_count, "A pair seen less often does not become a token")
       ->capture_default_str();
   train
-      ->add_option("--add-token", a->options.added_tokens,
-                   "Token that is always whole, such as <｜User｜>; gets one of the last ids; may be repeated")
+      ->add_option(
+          "--add-token", a->options.added_tokens,
+          "Token that is always whole, such as <｜User｜>; gets one of the last ids; may be repeated")
       ->allow_extra_args(false);
   train->callback([a] { run_train(*a); });
 }
@@ -146,12 +149,14 @@ void add_train(CLI::App& parent) {
 }  // namespace
 
 void add_tokenizer_command(CLI::App& app) {
-  CLI::App* tokenizer = app.add_subcommand("tokenizer", "Train a tokenizer, or turn text into token ids and back");
+  CLI::App* tokenizer =
+      app.add_subcommand("tokenizer", "Train a tokenizer, or turn text into token ids and back");
   tokenizer->require_subcommand(1);
   add_train(*tokenizer);
 
   auto e = std::make_shared<EncodeArguments>();
-  CLI::App* encode = tokenizer->add_subcommand("encode", "Print the token ids of a text (no BOS or EOS is added)");
+  CLI::App* encode =
+      tokenizer->add_subcommand("encode", "Print the token ids of a text (no BOS or EOS is added)");
   encode->add_option("TOKENIZER", e->tokenizer, "tokenizer.json or the directory that holds it")->required();
   CLI::Option* text = encode->add_option("TEXT", e->text, "The text; without it, standard input");
   encode->add_flag("--json", e->json, "Print a JSON object with ids and count");

@@ -32,7 +32,7 @@ struct ModelCase {
   CaseReport* report;
   model::ModelConfig config;
   int64_t rows = 0, length = 0;     // B, T
-  std::vector<int32_t> tokens;      // [B, T + 2]: two missing look-ahead tokens end every row
+  std::vector<int32_t> tokens{};    // [B, T + 2]: two missing look-ahead tokens end every row
   double lambda = 0, alpha = 0;     // of the MTP loss and the balance loss in the case's gradients; 0: none
   bool gradients = false;           // the case holds some
 

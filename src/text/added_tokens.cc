@@ -34,7 +34,8 @@ size_t AddedTokenScanner::longest_at(std::string_view text, int32_t* id) const {
   return longest;
 }
 
-bool AddedTokenScanner::find(std::string_view text, size_t from, size_t* begin, size_t* end, int32_t* id) const {
+bool AddedTokenScanner::find(std::string_view text, size_t from, size_t* begin, size_t* end,
+                             int32_t* id) const {
   if (sorted_.empty()) return false;
   for (size_t at = from; at < text.size(); ++at) {
     if (only_start_ >= 0) {

@@ -39,9 +39,9 @@ class AddedTokenScanner {
     std::string content;
     int32_t id;
   };
-  std::vector<Entry> sorted_;           // by content, bytewise
-  std::array<bool, 256> starts_{};      // whether a token starts with the byte
-  int only_start_ = -1;                 // the byte that all tokens start with
+  std::vector<Entry> sorted_;       // by content, bytewise
+  std::array<bool, 256> starts_{};  // whether a token starts with the byte
+  int only_start_ = -1;             // the byte that all tokens start with
 };
 
 }  // namespace frugal::text

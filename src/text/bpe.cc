@@ -53,9 +53,12 @@ const MergeTable::Entry* MergeTable::find(int32_t left, int32_t right) const {
   }
 }
 
-Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable, const std::vector<Merge>& merges,
-         const std::array<int32_t, 256>& byte_ids, bool ignore_merges)
-    : tokens_(std::move(tokens)), byte_ids_(byte_ids), ignore_merges_(ignore_merges), states_(tokens_.size()) {
+Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable,
+         const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids, bool ignore_merges)
+    : tokens_(std::move(tokens)),
+      byte_ids_(byte_ids),
+      ignore_merges_(ignore_merges),
+      states_(tokens_.size()) {
   merges_.reserve(merges.size());
   for (size_t rank = 0; rank < merges.size(); ++rank) {
     const Merge& merge = merges[rank];
@@ -74,7 +77,7 @@ Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable, co
 
 int32_t Bpe::find_token(std::string_view bytes) const {
   const size_t mask = slots_.size() - 1;
-  for (size_t i = std::hash<std::string_view>{}(bytes) & mask;; i = (i + 1) & mask) {
+  for (size_t i = std::hash<std::string_view>{}(bytes)&mask;; i = (i + 1) & mask) {
     const int32_t id = slots_[i];
     if (id < 0 || tokens_[static_cast<size_t>(id)] == bytes) return id;
   }
@@ -118,7 +121,8 @@ void Bpe::merge_short(std::string_view piece, std::vector<int32_t>* ids) const {
   for (size_t i = 0; i < n; ++i) symbols[i] = byte_ids_[static_cast<uint8_t>(piece[i])];
   for (size_t i = 0; i < n; ++i) look_up(i);
   while (n > 1) {
-    const size_t best = static_cast<size_t>(std::min_element(ranks.begin(), ranks.begin() + n) - ranks.begin());
+    const size_t best =
+        static_cast<size_t>(std::min_element(ranks.begin(), ranks.begin() + n) - ranks.begin());
     if (ranks[best] == kNoRank) break;
     symbols[best] = results[best];
     for (auto* row : {&symbols, &ranks, &results}) {

@@ -1,5 +1,6 @@
-// Byte-level byte-pair encoding: the vocabulary and the merges of one tokenizer, applied to one piece of text.
-// Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016), on bytes as in GPT-2.
+// Byte-level byte-pair encoding: the vocabulary and the merges of one tokenizer, applied to one piece of
+// text. Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units" (2016), on bytes as in
+// GPT-2.
 #pragma once
 
 #include <array>
@@ -39,13 +40,13 @@ class Bpe {
  public:
   // tokens: the bytes of each id; ids for which `mergeable` is false are no part of the byte-level vocabulary
   // (gaps, added tokens) and encode() never gives them. merges must be free of duplicates and name mergeable
-  // ids; byte_ids is the id of each single byte. ignore_merges: a piece that is a token is that token, whatever
-  // the merges would make of it (a field of tokenizer.json's model).
+  // ids; byte_ids is the id of each single byte. ignore_merges: a piece that is a token is that token,
+  // whatever the merges would make of it (a field of tokenizer.json's model).
   Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable, const std::vector<Merge>& merges,
       const std::array<int32_t, 256>& byte_ids, bool ignore_merges);
 
-  // Appends the ids of one piece: of all adjacent pairs the one with the lowest rank merges first, the leftmost
-  // if there are several, until none is left. May be called from several threads.
+  // Appends the ids of one piece: of all adjacent pairs the one with the lowest rank merges first, the
+  // leftmost if there are several, until none is left. May be called from several threads.
   void encode(std::string_view piece, std::vector<int32_t>* ids) const;
 
   const std::vector<std::string>& tokens() const { return tokens_; }
@@ -62,8 +63,8 @@ class Bpe {
   MergeTable merges_;
   std::array<int32_t, 256> byte_ids_;
   bool ignore_merges_;
-  // Whether the bytes of a token encode to that token alone. Found at first use: most pieces of a text are one
-  // token, and this saves merging them again. Threads may race to store the same value.
+  // Whether the bytes of a token encode to that token alone. Found at first use: most pieces of a text are
+  // one token, and this saves merging them again. Threads may race to store the same value.
   mutable std::vector<std::atomic<uint8_t>> states_;
 };
 

@@ -84,7 +84,8 @@ bool Field::boolean() const {
 int64_t Field::integer(int64_t low, int64_t high) const {
   if (!value_->is_number_integer()) wrong_type("an integer");
   // Above 2^63 the value would wrap around to a negative one.
-  const bool huge = value_->is_number_unsigned() && value_->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
+  const bool huge =
+      value_->is_number_unsigned() && value_->get<uint64_t>() > static_cast<uint64_t>(INT64_MAX);
   const int64_t number = huge ? INT64_MAX : value_->get<int64_t>();
   if (huge || number < low || number > high) {
     fail_here(fmt::format("{} is not between {} and {}", value_->dump(), low, high));
@@ -102,7 +103,8 @@ void Field::only(std::initializer_list<std::string_view> known) const {
 }
 
 void Field::require_false(const char* key) const {
-  if (has(key) && at(key).boolean()) at(key).fail_here("true is not implemented", "use a tokenizer without it");
+  if (has(key) && at(key).boolean())
+    at(key).fail_here("true is not implemented", "use a tokenizer without it");
 }
 
 }  // namespace frugal::text

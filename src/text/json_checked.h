@@ -1,5 +1,5 @@
-// JSON with checks, for the .cc files that read tokenizer files: malformed text, deep nesting, duplicate keys and
-// wrong types are Errors that name the file and the field. Includes nlohmann; not for other headers.
+// JSON with checks, for the .cc files that read tokenizer files: malformed text, deep nesting, duplicate keys
+// and wrong types are Errors that name the file and the field. Includes nlohmann; not for other headers.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +26,9 @@ class Field {
   bool is_null() const { return value_->is_null(); }
   [[noreturn]] void fail_here(const std::string& what, const std::string& remedy = "") const;
 
-  bool has(const char* key) const;              // false for null, too
-  Field at(const char* key) const;              // Error when it is missing
-  Field at(size_t index) const;                 // index < size()
+  bool has(const char* key) const;                // false for null, too
+  Field at(const char* key) const;                // Error when it is missing
+  Field at(size_t index) const;                   // index < size()
   size_t size() const { return value_->size(); }  // of an array or object
 
   const Field& object() const;

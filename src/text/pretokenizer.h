@@ -1,5 +1,5 @@
-// Cutting text into the pieces that byte-pair encoding works on: a list of regular expressions, each applied to
-// the pieces that the one before it left (tokenizer.json: pre_tokenizer, Split with behavior Isolated).
+// Cutting text into the pieces that byte-pair encoding works on: a list of regular expressions, each applied
+// to the pieces that the one before it left (tokenizer.json: pre_tokenizer, Split with behavior Isolated).
 #pragma once
 
 #include <string>
@@ -22,9 +22,10 @@ class PreTokenizer {
   // Throws Error for a pattern that cannot be used.
   explicit PreTokenizer(const std::vector<SplitStage>& stages);
 
-  // Calls sink(std::string_view) for every piece, in order; together the pieces are the text. Matches are pieces
-  // and so is what lies between two matches. Text that is not UTF-8 is cut at its ill-formed bytes: a run of
-  // them is one piece (no expression sees it), and the text on either side is split as if it stood alone.
+  // Calls sink(std::string_view) for every piece, in order; together the pieces are the text. Matches are
+  // pieces and so is what lies between two matches. Text that is not UTF-8 is cut at its ill-formed bytes: a
+  // run of them is one piece (no expression sees it), and the text on either side is split as if it stood
+  // alone.
   template <class Sink>
   void split(std::string_view text, MatchScratch& scratch, Sink&& sink) const {
     while (!text.empty()) {

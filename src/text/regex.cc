@@ -15,7 +15,8 @@ namespace frugal::text {
 
 namespace {
 
-// Unicode White_Space, as the inside of a character class, and everything else. PCRE2's own \s has U+180E too.
+// Unicode White_Space, as the inside of a character class, and everything else. PCRE2's own \s has U+180E
+// too.
 constexpr std::string_view kSpace =
     R"(\x{9}-\x{D}\x{20}\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
 constexpr std::string_view kNotSpace =
@@ -105,17 +106,35 @@ class Translator {
   void escape() {
     const char c = peek(1);
     switch (c) {
-      case '\0': refuse("a backslash at the end");
-      case 's': return put_class(kSpace, false);
-      case 'S': return put_class(kNotSpace, false);
-      case 'w': return put_class(kWord, false);
-      case 'W': return put_class(kWord, true);
-      case 'v': out_ += "\\x{B}", at_ += 2; return;  // PCRE2's \v is a class
-      case 'd': case 'D': case 'r': case 'n': case 't': case 'f': return copy(2);
-      case 'p': case 'P': return property();
-      case 'x': return hexadecimal(2);
-      case 'u': return hexadecimal(4);
-      default: break;
+      case '\0':
+        refuse("a backslash at the end");
+      case 's':
+        return put_class(kSpace, false);
+      case 'S':
+        return put_class(kNotSpace, false);
+      case 'w':
+        return put_class(kWord, false);
+      case 'W':
+        return put_class(kWord, true);
+      case 'v':
+        out_ += "\\x{B}", at_ += 2;
+        return;  // PCRE2's \v is a class
+      case 'd':
+      case 'D':
+      case 'r':
+      case 'n':
+      case 't':
+      case 'f':
+        return copy(2);
+      case 'p':
+      case 'P':
+        return property();
+      case 'x':
+        return hexadecimal(2);
+      case 'u':
+        return hexadecimal(4);
+      default:
+        break;
     }
     if (std::isalnum(static_cast<unsigned char>(c)) != 0) refuse(fmt::format("\\{}", c));
     if (static_cast<unsigned char>(c) >= 0x80) {
@@ -188,10 +207,12 @@ class Translator {
     refuse(fmt::format("the group {}", in_.substr(at_, 4)));
   }
 
-  // {n,m}: Ruby's {n,m}+ and {n}? repeat the repetition, PCRE2's are possessive and lazy; Ruby's {,n} is {0,n}.
+  // {n,m}: Ruby's {n,m}+ and {n}? repeat the repetition, PCRE2's are possessive and lazy; Ruby's {,n} is
+  // {0,n}.
   void interval() {
     size_t end = at_ + 1;
-    while (end < in_.size() && (std::isdigit(static_cast<unsigned char>(in_[end])) != 0 || in_[end] == ',')) ++end;
+    while (end < in_.size() && (std::isdigit(static_cast<unsigned char>(in_[end])) != 0 || in_[end] == ','))
+      ++end;
     const std::string_view inside = in_.substr(at_ + 1, end - at_ - 1);
     if (end >= in_.size() || in_[end] != '}' || inside.empty()) return copy(1);  // a literal brace
     if (inside[0] == ',') refuse("the interval {,n}");
@@ -231,20 +252,23 @@ Regex::Regex(std::string_view pattern, Syntax syntax, const std::string& where) 
   size_t offset = 0;
   code_.reset(compile(translated, options, &error, &offset).release());
   if (code_ == nullptr) {
-    fail(where, fmt::format("regular expression does not compile: {} (byte {} of {})", pcre2_message(error), offset,
-                            translated),
+    fail(where,
+         fmt::format("regular expression does not compile: {} (byte {} of {})", pcre2_message(error), offset,
+                     translated),
          kRemedy);
   }
   uint32_t can_be_empty = 0;
   pcre2_pattern_info(code_.get(), PCRE2_INFO_MATCHEMPTY, &can_be_empty);
   if (can_be_empty != 0) fail(where, "regular expression can match the empty string", kRemedy);
-  jit_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) == 0;  // some machines forbid it; matching still works
+  jit_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) ==
+         0;  // some machines forbid it; matching still works
   limits_.reset(pcre2_match_context_create(nullptr));
   if (limits_ == nullptr) throw std::bad_alloc();
   pcre2_set_match_limit(limits_.get(), kMatchLimit);
 }
 
-bool Regex::find(std::string_view subject, size_t from, MatchScratch& scratch, size_t* begin, size_t* end) const {
+bool Regex::find(std::string_view subject, size_t from, MatchScratch& scratch, size_t* begin,
+                 size_t* end) const {
   const auto* text = reinterpret_cast<PCRE2_SPTR>(subject.data());
   int result = PCRE2_ERROR_JIT_STACKLIMIT;
   if (jit_) {

@@ -1,6 +1,6 @@
-// The regular expressions of a tokenizer.json, run by PCRE2. Hugging Face's tokenizers reads them as Oniguruma
-// (Ruby syntax); the constructor rewrites what the two engines understand differently and refuses what it
-// cannot rewrite, so that a pattern either splits as Hugging Face splits or is an Error.
+// The regular expressions of a tokenizer.json, run by PCRE2. Hugging Face's tokenizers reads them as
+// Oniguruma (Ruby syntax); the constructor rewrites what the two engines understand differently and refuses
+// what it cannot rewrite, so that a pattern either splits as Hugging Face splits or is an Error.
 #pragma once
 
 #include <cstddef>
@@ -35,9 +35,9 @@ class Regex {
   // that can match the empty string, or that uses syntax which Oniguruma and PCRE2 read differently.
   Regex(std::string_view pattern, Syntax syntax, const std::string& where);
 
-  // The first match in `subject` (well-formed UTF-8) at or after the character that starts at `from`; lookaround
-  // sees nothing outside `subject`. May be called from several threads. Throws Error if matching exceeds the
-  // engine's limits (a pattern that backtracks without end).
+  // The first match in `subject` (well-formed UTF-8) at or after the character that starts at `from`;
+  // lookaround sees nothing outside `subject`. May be called from several threads. Throws Error if matching
+  // exceeds the engine's limits (a pattern that backtracks without end).
   bool find(std::string_view subject, size_t from, MatchScratch& scratch, size_t* begin, size_t* end) const;
 
  private:

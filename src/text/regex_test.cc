@@ -29,13 +29,15 @@ std::string refusal(const std::string& pattern) {
 
 // PropList.txt, White_Space.
 bool is_white_space(char32_t c) {
-  return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-         c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+  return (c >= 0x9 && c <= 0xD) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 TEST(Regex, SpaceIsWhiteSpaceInsideAndOutsideClasses) {
   const Regex in("\\s", Regex::Syntax::kPattern, "test"), in_class("[\\s]", Regex::Syntax::kPattern, "test");
-  const Regex out("\\S", Regex::Syntax::kPattern, "test"), out_class("[\\S]", Regex::Syntax::kPattern, "test");
+  const Regex out("\\S", Regex::Syntax::kPattern, "test"),
+      out_class("[\\S]", Regex::Syntax::kPattern, "test");
   const Regex negated("[^\\s]", Regex::Syntax::kPattern, "test");
   MatchScratch scratch;
   size_t begin = 0, end = 0;
@@ -94,9 +96,9 @@ TEST(Regex, LiteralsAreNotPatterns) {
 
 TEST(Regex, WhatTheEnginesReadDifferentlyIsRefused) {
   for (const char* pattern :
-       {"\\h", "\\bword", "a\\K", "\\R", "\\X", "\\1", "\\Qa\\E", "[a[b]]", "[[:alpha:]]", "[a&&b]", "[]a]", "(?m:a)",
-        "a(?i)b", "(?x)a", "(*UTF)a", "(?R)", "(?<n>a)", "a{1,3}+", "a{2}?", "a{,3}", "\\xFF", "\\x{}", "\\u12",
-        "\\pL", "[\\W]", "[ab", "a\\"}) {
+       {"\\h",    "\\bword", "a\\K",   "\\R",    "\\X",   "\\1",     "\\Qa\\E", "[a[b]]",  "[[:alpha:]]",
+        "[a&&b]", "[]a]",    "(?m:a)", "a(?i)b", "(?x)a", "(*UTF)a", "(?R)",    "(?<n>a)", "a{1,3}+",
+        "a{2}?",  "a{,3}",   "\\xFF",  "\\x{}",  "\\u12", "\\pL",    "[\\W]",   "[ab",     "a\\"}) {
     const std::string message = refusal(pattern);
     EXPECT_NE(message.find("is not supported"), std::string::npos) << pattern << ": " << message;
     EXPECT_EQ(message.find("the field: "), 0u) << message;

@@ -90,7 +90,8 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
   const auto on_text = [&](std::string_view part) { data_->pre_tokenizer.split(part, scratch, on_piece); };
   const auto on_token = [&](int32_t id) { ids.push_back(id); };
   if (parse_special) {
-    data_->raw.split(text, [&](std::string_view part) { data_->normalized.split(part, on_text, on_token); }, on_token);
+    data_->raw.split(
+        text, [&](std::string_view part) { data_->normalized.split(part, on_text, on_token); }, on_token);
   } else {
     on_text(text);
   }
@@ -99,7 +100,8 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
 
 void Tokenizer::append_bytes(int32_t id, bool skip_special, std::string* out) const {
   if (id < 0) fail(fmt::format("token id {}", id), "is negative", "ids are 0 and up");
-  if (has_token(id) && !(skip_special && is_special(id))) *out += data_->bpe.tokens()[static_cast<size_t>(id)];
+  if (has_token(id) && !(skip_special && is_special(id)))
+    *out += data_->bpe.tokens()[static_cast<size_t>(id)];
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {

@@ -1,6 +1,6 @@
-// Byte-level BPE tokenizers in Hugging Face's format (tokenizer.json), as DeepSeek-V3 and GPT-2 have them: the
-// same ids as Hugging Face's tokenizers library for the same text, or an Error when the file asks for something
-// that is not implemented.
+// Byte-level BPE tokenizers in Hugging Face's format (tokenizer.json), as DeepSeek-V3 and GPT-2 have them:
+// the same ids as Hugging Face's tokenizers library for the same text, or an Error when the file asks for
+// something that is not implemented.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +26,14 @@ class Tokenizer {
   // Token ids of `text`. BOS and EOS are never added. With parse_special, added tokens written in the text
   // become their ids (also inside text that comes from a user: pass false for untrusted text).
   //
-  // Takes any bytes: the token_text() of all ids, joined, is `text` again. Text that is not UTF-8 is cut at its
-  // ill-formed bytes; a run of them is encoded as a piece of its own, by the byte-level merges.
-  // Throws Error only if a pattern of the tokenizer exceeds the regular expression engine's limits.
+  // Takes any bytes: the token_text() of all ids, joined, is `text` again. Text that is not UTF-8 is cut at
+  // its ill-formed bytes; a run of them is encoded as a piece of its own, by the byte-level merges. Throws
+  // Error only if a pattern of the tokenizer exceeds the regular expression engine's limits.
   std::vector<int32_t> encode(std::string_view text, bool parse_special = true) const;
 
   // UTF-8 text of the ids: their bytes are joined, then each maximal ill-formed subpart becomes one U+FFFD.
-  // With skip_special, ids for which is_special() holds are left out before joining. Ids without a token (gaps,
-  // padding rows of an embedding) give no text, as in Hugging Face. Throws Error for a negative id.
+  // With skip_special, ids for which is_special() holds are left out before joining. Ids without a token
+  // (gaps, padding rows of an embedding) give no text, as in Hugging Face. Throws Error for a negative id.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
   int32_t vocab_size() const;  // largest id + 1
@@ -42,13 +42,14 @@ class Tokenizer {
   bool add_bos_token() const;  // tokenizer_config.json: whether prompts should start with BOS
   bool add_eos_token() const;
 
-  bool has_token(int32_t id) const;               // false for ids in gaps and outside the vocabulary
-  bool is_special(int32_t id) const;              // an added token with "special": true
-  std::string token_text(int32_t id) const;       // its bytes, which need not be UTF-8; Error if !has_token(id)
-  int32_t find_added(std::string_view token) const;  // id of an added token ("<｜User｜>"), -1 if there is none
+  bool has_token(int32_t id) const;          // false for ids in gaps and outside the vocabulary
+  bool is_special(int32_t id) const;         // an added token with "special": true
+  std::string token_text(int32_t id) const;  // its bytes, which need not be UTF-8; Error if !has_token(id)
+  int32_t find_added(
+      std::string_view token) const;  // id of an added token ("<｜User｜>"), -1 if there is none
 
-  // Writes tokenizer.json and tokenizer_config.json, creating the directory. Files that were loaded are written
-  // back byte for byte.
+  // Writes tokenizer.json and tokenizer_config.json, creating the directory. Files that were loaded are
+  // written back byte for byte.
   void save(const std::string& directory) const;
 
   // The files' contents.

@@ -13,7 +13,8 @@ namespace frugal::text {
 
 namespace {
 
-// Four times the largest published vocabulary; arrays are indexed by id, and a stray id must not fill the memory.
+// Four times the largest published vocabulary; arrays are indexed by id, and a stray id must not fill the
+// memory.
 constexpr int64_t kMaxId = (1 << 22) - 1;
 // A Sequence of Sequences is allowed; every stage costs a level of recursion for each piece.
 constexpr size_t kMaxStages = 64;
@@ -43,7 +44,8 @@ void read_split(const Field& split, std::vector<SplitStage>* stages) {
   split.only({"type", "pattern", "behavior", "invert"});
   const Field behavior = split.at("behavior");
   if (behavior.string() != "Isolated") {
-    behavior.fail_here(fmt::format("\"{}\" is not implemented, only \"Isolated\" is", behavior.string()), kOther);
+    behavior.fail_here(fmt::format("\"{}\" is not implemented, only \"Isolated\" is", behavior.string()),
+                       kOther);
   }
   split.require_false("invert");
   const Field pattern = split.at("pattern").object();
@@ -52,7 +54,8 @@ void read_split(const Field& split, std::vector<SplitStage>* stages) {
   if (literal == pattern.has("Regex")) pattern.fail_here("needs either \"Regex\" or \"String\"");
   const Field text = pattern.at(literal ? "String" : "Regex");
   if (text.string().empty()) text.fail_here("is empty");
-  stages->push_back({text.string(), literal ? Regex::Syntax::kLiteral : Regex::Syntax::kPattern, text.where()});
+  stages->push_back(
+      {text.string(), literal ? Regex::Syntax::kLiteral : Regex::Syntax::kPattern, text.where()});
 }
 
 // Appends the stages of one pre-tokenizer; true once ByteLevel has been seen, which must come last.
@@ -108,7 +111,8 @@ void check_decoder(const Field& node) {
 
 void check_model_options(const Field& model) {
   const std::string& type = model.has("type") ? model.at("type").string() : "BPE";  // old files leave it out
-  if (type != "BPE") model.at("type").fail_here(fmt::format("\"{}\" is not implemented, only BPE is", type), kOther);
+  if (type != "BPE")
+    model.at("type").fail_here(fmt::format("\"{}\" is not implemented, only BPE is", type), kOther);
   model.only({"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
               "byte_fallback", "ignore_merges", "vocab", "merges"});
   if (model.has("dropout")) {
@@ -118,7 +122,8 @@ void check_model_options(const Field& model) {
     }
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (model.has(key) && !model.at(key).string().empty()) model.at(key).fail_here("is not implemented", kOther);
+    if (model.has(key) && !model.at(key).string().empty())
+      model.at(key).fail_here("is not implemented", kOther);
   }
   // unk_token and fuse_unk say what happens to unknown symbols; with all 256 bytes present there are none.
   if (model.has("unk_token")) model.at("unk_token").string();
@@ -140,7 +145,8 @@ void place(TokenizerSpec* spec, int32_t id, const std::string& bytes, bool merge
   spec->mergeable[i] = mergeable;
 }
 
-// These two loops see a quarter of a million entries: a Field, whose name costs a string, is made for errors only.
+// These two loops see a quarter of a million entries: a Field, whose name costs a string, is made for errors
+// only.
 void read_vocab(const Field& vocab, TokenizerSpec* spec, Ids* ids) {
   vocab.object();
   ids->reserve(vocab.size());
@@ -162,8 +168,9 @@ void read_vocab(const Field& vocab, TokenizerSpec* spec, Ids* ids) {
   }
   for (size_t byte = 0; byte < 256; ++byte) {
     if (spec->byte_ids[byte] < 0) {
-      vocab.fail_here(fmt::format("there is no token for the byte 0x{:02X}", byte),
-                      "frugal needs all 256 bytes: use a byte-level tokenizer trained with the full alphabet");
+      vocab.fail_here(
+          fmt::format("there is no token for the byte 0x{:02X}", byte),
+          "frugal needs all 256 bytes: use a byte-level tokenizer trained with the full alphabet");
     }
   }
 }
@@ -176,7 +183,8 @@ std::pair<std::string_view, std::string_view> read_pair(const Field& merges, siz
     if (pair.size() != 2) pair.fail_here("a merge needs two parts", kRebuild);
     return {pair.at(size_t{0}).string(), pair.at(size_t{1}).string()};
   }
-  const std::string_view text = merge.is_string() ? merge.get_ref<const std::string&>() : merges.at(i).string();
+  const std::string_view text =
+      merge.is_string() ? merge.get_ref<const std::string&>() : merges.at(i).string();
   const size_t space = text.find(' ');
   if (space == std::string_view::npos || text.find(' ', space + 1) != std::string_view::npos) {
     merges.at(i).fail_here("a merge needs two parts with one space between them", kRebuild);
@@ -218,11 +226,13 @@ void read_added_token(const Field& token, const Ids& ids, TokenizerSpec* spec) {
   if (content.string().empty()) content.fail_here("an empty token", kRebuild);
   const auto in_vocab = ids.find(content.string());
   if (in_vocab != ids.end() && in_vocab->second != id) {
-    id_field.fail_here(fmt::format("{}, but model.vocab has {} for \"{}\"", id, in_vocab->second, content.string()),
-                       kRebuild);
+    id_field.fail_here(
+        fmt::format("{}, but model.vocab has {} for \"{}\"", id, in_vocab->second, content.string()),
+        kRebuild);
   }
   const bool taken = is_taken(*spec, id);
-  if (taken && in_vocab == ids.end()) id_field.fail_here(fmt::format("id {} is given to two tokens", id), kRebuild);
+  if (taken && in_vocab == ids.end())
+    id_field.fail_here(fmt::format("id {} is given to two tokens", id), kRebuild);
   // Added tokens stand for their text. One that is also made of byte-level symbols stays what merges give.
   const bool mergeable = taken && spec->mergeable[static_cast<size_t>(id)];
   if (!taken) place(spec, id, content.string(), false);
@@ -244,7 +254,8 @@ void read_added_tokens(const Field& added, const Ids& ids, TokenizerSpec* spec) 
       token.fail_here(fmt::format("added token \"{}\" occurs twice", token.at("content").string()), kRebuild);
     }
     const auto id = static_cast<int32_t>(token.at("id").integer(0, kMaxId));
-    if (!seen_ids.insert(id).second) token.fail_here(fmt::format("id {} is given to two tokens", id), kRebuild);
+    if (!seen_ids.insert(id).second)
+      token.fail_here(fmt::format("id {} is given to two tokens", id), kRebuild);
     read_added_token(token, ids, spec);
   }
 }
@@ -261,8 +272,8 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& nam
   const nlohmann::json document = parse_checked(json, name);
   const Field root = Field::root(document, name);
   root.object();
-  root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
-             "decoder", "model"});
+  root.only({"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",
+             "post_processor", "decoder", "model"});
   if (root.has("version") && root.at("version").string() != "1.0") {
     root.at("version").fail_here("only version \"1.0\" is known", kOther);
   }

@@ -57,36 +57,43 @@ std::string write_tokenizer_json(const TrainedVocabulary& v) {
   std::string stages;
   for (const std::string& pattern : v.split_patterns) {
     stages += fmt::format(
-        "      {{\"type\": \"Split\", \"pattern\": {{\"Regex\": {}}}, \"behavior\": \"Isolated\", \"invert\": false}},\n",
+        "      {{\"type\": \"Split\", \"pattern\": {{\"Regex\": {}}}, \"behavior\": \"Isolated\", "
+        "\"invert\": false}},\n",
         json_string(pattern));
   }
   std::string json = "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n";
   json += fmt::format("  \"added_tokens\": [\n{}\n  ],\n  \"normalizer\": null,\n", fmt::join(added, ",\n"));
   json += fmt::format(
       "  \"pre_tokenizer\": {{\n    \"type\": \"Sequence\",\n    \"pretokenizers\": [\n{}"
-      "      {{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": false}}\n"
+      "      {{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": "
+      "false}}\n"
       "    ]\n  }},\n",
       stages);
   const std::string post = v.special_tokens.empty() ? "null" : post_processor_json(v.special_tokens[0]);
   json += fmt::format("  \"post_processor\": {},\n", post);
-  json += "  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, "
-          "\"use_regex\": true},\n";
-  json += "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
-          "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": false,\n"
-          "    \"byte_fallback\": false,\n";
+  json +=
+      "  \"decoder\": {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, "
+      "\"use_regex\": true},\n";
+  json +=
+      "  \"model\": {\n    \"type\": \"BPE\",\n    \"dropout\": null,\n    \"unk_token\": null,\n"
+      "    \"continuing_subword_prefix\": null,\n    \"end_of_word_suffix\": null,\n    \"fuse_unk\": "
+      "false,\n"
+      "    \"byte_fallback\": false,\n";
   json += fmt::format("    \"vocab\": {{\n{}\n    }},\n    \"merges\": [\n{}\n    ]\n  }}\n}}\n",
                       fmt::join(vocab, ",\n"), fmt::join(merges, ",\n"));
   return json;
 }
 
 std::string write_tokenizer_config(const TrainedVocabulary& v) {
-  nlohmann::json config{{"add_bos_token", !v.special_tokens.empty()},
-                        {"add_eos_token", false},
-                        {"clean_up_tokenization_spaces", false},
-                        // Reads tokenizer.json as it is; Llama's class, which DeepSeek names, may rebuild parts.
-                        {"tokenizer_class", "PreTrainedTokenizerFast"}};
+  nlohmann::json config{
+      {"add_bos_token", !v.special_tokens.empty()},
+      {"add_eos_token", false},
+      {"clean_up_tokenization_spaces", false},
+      // Reads tokenizer.json as it is; Llama's class, which DeepSeek names, may rebuild parts.
+      {"tokenizer_class", "PreTrainedTokenizerFast"}};
   const char* roles[] = {"bos_token", "eos_token", "pad_token"};
-  for (size_t i = 0; i < std::min<size_t>(3, v.special_tokens.size()); ++i) config[roles[i]] = v.special_tokens[i];
+  for (size_t i = 0; i < std::min<size_t>(3, v.special_tokens.size()); ++i)
+    config[roles[i]] = v.special_tokens[i];
   return config.dump(2) + "\n";
 }
 

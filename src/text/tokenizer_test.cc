@@ -22,7 +22,8 @@ using nlohmann::json;
 
 constexpr const char* kText =
     "First Citizen: Before we proceed any further, hear me speak.\n\nAll: Speak, speak!\r\n"
-    "It's 1234 o'clock; the café's naïve élite shouldn't \t wait.   你好，世界！こんにちは 안녕 🤖🚀 <｜User｜>hi\n";
+    "It's 1234 o'clock; the café's naïve élite shouldn't \t wait.   你好，世界！こんにちは 안녕 🤖🚀 "
+    "<｜User｜>hi\n";
 
 Tokenizer small() {
   static const Tokenizer tokenizer = [] {
@@ -86,7 +87,8 @@ void check_golden(const std::string& directory) {
 }
 
 TEST(TokenizerGolden, DeepSeekV3) {
-  if (golden_directory().empty()) GTEST_SKIP() << "FRUGAL_GOLDEN_DIR is not set: DeepSeek-V3's ids are not checked";
+  if (golden_directory().empty())
+    GTEST_SKIP() << "FRUGAL_GOLDEN_DIR is not set: DeepSeek-V3's ids are not checked";
   check_golden(golden_directory() + "/deepseek_v3");
   const Tokenizer tokenizer = Tokenizer::load(golden_directory() + "/deepseek_v3/tokenizer.json");
   EXPECT_EQ(tokenizer.vocab_size(), 128815);
@@ -103,7 +105,8 @@ TEST(TokenizerGolden, Gpt2) {
 }
 
 TEST(TokenizerGolden, RenderedChatTemplates) {
-  if (golden_directory().empty()) GTEST_SKIP() << "FRUGAL_GOLDEN_DIR is not set: ids of rendered chats not checked";
+  if (golden_directory().empty())
+    GTEST_SKIP() << "FRUGAL_GOLDEN_DIR is not set: ids of rendered chats not checked";
   const Tokenizer tokenizer = Tokenizer::load(golden_directory() + "/deepseek_v3");
   const json golden = json::parse(read_file(golden_directory() + "/chat_templates.json"));
   ASSERT_GE(golden.at("cases").size(), 20u);
@@ -226,7 +229,8 @@ TEST(Tokenizer, LongestOfTheLeftmostAddedTokens) {
   const int32_t n = small().vocab_size();
   int32_t id = n;
   for (const char* content : {"[a", "[ab]", "b]x", "(("}) {
-    j["added_tokens"].push_back({{"id", id++}, {"content", content}, {"special", false}, {"normalized", false}});
+    j["added_tokens"].push_back(
+        {{"id", id++}, {"content", content}, {"special", false}, {"normalized", false}});
   }
   const Tokenizer t = Tokenizer::parse(j.dump(), "test");
   EXPECT_EQ(t.encode("[ab]x"), (Ids{n + 1, small().encode("x")[0]}));
@@ -319,15 +323,18 @@ TEST(Tokenizer, SavedFilesLoadAndSaveAgainByteForByte) {
 
 TEST(Tokenizer, MissingFilesAreErrors) {
   EXPECT_THROW(Tokenizer::load("/nonexistent/tokenizer.json"), Error);
-  EXPECT_THROW(Tokenizer::load(std::filesystem::temp_directory_path().string() + "/no_such_tokenizer"), Error);
+  EXPECT_THROW(Tokenizer::load(std::filesystem::temp_directory_path().string() + "/no_such_tokenizer"),
+               Error);
 }
 
 TEST(Tokenizer, TokenizerConfig) {
-  const auto with = [](const std::string& config) { return Tokenizer::parse(small().json(), "t", config, "config"); };
+  const auto with = [](const std::string& config) {
+    return Tokenizer::parse(small().json(), "t", config, "config");
+  };
   EXPECT_EQ(with(R"({"eos_token": {"content": "<｜User｜>"}})").eos_id(), small().find_added("<｜User｜>"));
   EXPECT_EQ(with(R"({"bos_token": null, "add_bos_token": null})").bos_id(), -1);
-  for (const char* bad : {"[]", "{", R"({"bos_token": 3})", R"({"eos_token": "nowhere"})", R"({"bos_token": {}})",
-                          R"({"add_bos_token": 1})"}) {
+  for (const char* bad : {"[]", "{", R"({"bos_token": 3})", R"({"eos_token": "nowhere"})",
+                          R"({"bos_token": {}})", R"({"add_bos_token": 1})"}) {
     EXPECT_THROW(with(bad), Error) << bad;
   }
 }
@@ -367,10 +374,12 @@ TEST(Tokenizer, OtherPreTokenizers) {
   EXPECT_EQ(pieces_with(bytes, "7777"), 1u);
   EXPECT_EQ(pieces_with(sequence({{"type", "Digits"}, {"individual_digits", true}}), "7777!!"), 5u);
   EXPECT_EQ(pieces_with(sequence({{"type", "Digits"}, {"individual_digits", false}}), "7777!!"), 2u);
-  EXPECT_EQ(pieces_with(sequence({{"type", "Split"}, {"pattern", {{"String", "7!"}}}, {"behavior", "Isolated"}}),
-                        "7777!!"),
-            3u);  // 777 7! !
-  EXPECT_EQ(pieces_with({{"type", "ByteLevel"}, {"add_prefix_space", false}}, "7777!!"), 2u);  // GPT-2's pattern
+  EXPECT_EQ(
+      pieces_with(sequence({{"type", "Split"}, {"pattern", {{"String", "7!"}}}, {"behavior", "Isolated"}}),
+                  "7777!!"),
+      3u);  // 777 7! !
+  EXPECT_EQ(pieces_with({{"type", "ByteLevel"}, {"add_prefix_space", false}}, "7777!!"),
+            2u);  // GPT-2's pattern
 }
 
 TEST(Tokenizer, GapsInTheIdsAreFine) {
@@ -395,27 +404,51 @@ TEST(Tokenizer, BadFilesAreErrorsThatNameTheField) {
       {"file: field \"extra\" is not implemented", [](J& j) { j["extra"] = 1; }},
       {"version: only version", [](J& j) { j["version"] = "2.0"; }},
       {"version: expected a string", [](J& j) { j["version"] = 1; }},
-      {"truncation: is not implemented", [](J& j) { j["truncation"] = {{"max_length", 5}}; }},
+      {"truncation: is not implemented",
+       [](J& j) {
+         j["truncation"] = {{"max_length", 5}};
+       }},
       {"padding: is not implemented", [](J& j) { j["padding"] = J::object(); }},
-      {"normalizer: type \"NFC\"", [](J& j) { j["normalizer"] = {{"type", "NFC"}}; }},
+      {"normalizer: type \"NFC\"",
+       [](J& j) {
+         j["normalizer"] = {{"type", "NFC"}};
+       }},
       {"normalizers[0]: type \"Lowercase\"",
-       [](J& j) { j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "Lowercase"}}}}}; }},
-      {"post_processor: type \"Bert", [](J& j) { j["post_processor"] = {{"type", "BertProcessing"}}; }},
-      {"decoder: type \"WordPiece\"", [](J& j) { j["decoder"] = {{"type", "WordPiece"}}; }},
+       [](J& j) {
+         j["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "Lowercase"}}}}};
+       }},
+      {"post_processor: type \"Bert",
+       [](J& j) {
+         j["post_processor"] = {{"type", "BertProcessing"}};
+       }},
+      {"decoder: type \"WordPiece\"",
+       [](J& j) {
+         j["decoder"] = {{"type", "WordPiece"}};
+       }},
       {"decoder: null", [](J& j) { j["decoder"] = nullptr; }},
       {"field \"decoder\" is missing", [](J& j) { j.erase("decoder"); }},
       {"field \"pre_tokenizer\" is missing", [](J& j) { j.erase("pre_tokenizer"); }},
       {"pre_tokenizer: has no ByteLevel", [](J& j) { j["pre_tokenizer"] = nullptr; }},
       {"pre_tokenizer: has no ByteLevel", [](J& j) { j["pre_tokenizer"]["pretokenizers"].erase(3); }},
-      {"pre_tokenizer: type \"Metaspace\"", [](J& j) { j["pre_tokenizer"] = {{"type", "Metaspace"}}; }},
+      {"pre_tokenizer: type \"Metaspace\"",
+       [](J& j) {
+         j["pre_tokenizer"] = {{"type", "Metaspace"}};
+       }},
       {"pretokenizers[4]: a stage after ByteLevel",
-       [](J& j) { j["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}, {"individual_digits", true}}); }},
-      {"add_prefix_space: true", [](J& j) { j["pre_tokenizer"]["pretokenizers"][3]["add_prefix_space"] = true; }},
-      {"[0].behavior: \"Removed\"", [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Removed"; }},
+       [](J& j) {
+         j["pre_tokenizer"]["pretokenizers"].push_back({{"type", "Digits"}, {"individual_digits", true}});
+       }},
+      {"add_prefix_space: true",
+       [](J& j) { j["pre_tokenizer"]["pretokenizers"][3]["add_prefix_space"] = true; }},
+      {"[0].behavior: \"Removed\"",
+       [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["behavior"] = "Removed"; }},
       {"[0].invert: true", [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["invert"] = true; }},
-      {"[0].pattern: needs either", [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"] = J::object(); }},
-      {"[0].pattern.Regex: regular expression", [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "("; }},
-      {"[0].pattern.Regex: is empty", [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = ""; }},
+      {"[0].pattern: needs either",
+       [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"] = J::object(); }},
+      {"[0].pattern.Regex: regular expression",
+       [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "("; }},
+      {"[0].pattern.Regex: is empty",
+       [](J& j) { j["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = ""; }},
       {"more than 64 stages",
        [](J& j) {
          J& list = j["pre_tokenizer"]["pretokenizers"];
@@ -445,7 +478,10 @@ TEST(Tokenizer, BadFilesAreErrorsThatNameTheField) {
       {"model.merges[0]: a merge needs two parts", [](J& j) { j["model"]["merges"][0] = "ab"; }},
       {"model.merges[0]: a merge needs two parts", [](J& j) { j["model"]["merges"][0] = "a b c"; }},
       {"model.merges[0]: a merge needs two parts", [](J& j) { j["model"]["merges"][0] = {"a"}; }},
-      {"model.merges[0][1]: expected a string", [](J& j) { j["model"]["merges"][0] = {"a", 2}; }},
+      {"model.merges[0][1]: expected a string",
+       [](J& j) {
+         j["model"]["merges"][0] = {"a", 2};
+       }},
       {"model.merges[0]: \"zzz\" is not in model.vocab", [](J& j) { j["model"]["merges"][0] = "zzz a"; }},
       {"model.merges[0]: \"zq\" is not in model.vocab", [](J& j) { j["model"]["merges"][0] = "z q"; }},
       {"is not made of byte-level symbols", [](J& j) { j["model"]["merges"][0] = "<｜▁pad▁｜> a"; }},
@@ -483,18 +519,13 @@ TEST(Tokenizer, BrokenJsonIsAnError) {
     EXPECT_THROW(Tokenizer::parse(whole.substr(0, n), "file"), Error) << n;
   }
   const std::vector<std::string> hostile = {
-      "",
-      "[]",
-      "null",
-      "{\"a\": \"\xFF\"}",
-      "{\"a\": \"\\ud800\"}",
-      std::string(1'000'000, '['),
-      [] {
+      "", "[]", "null", "{\"a\": \"\xFF\"}", "{\"a\": \"\\ud800\"}", std::string(1'000'000, '['), [] {
         std::string s;
         for (int i = 0; i < 100'000; ++i) s += "{\"a\":";
         return s;
       }()};
-  for (const std::string& text : hostile) EXPECT_THROW(Tokenizer::parse(text, "file"), Error) << text.substr(0, 20);
+  for (const std::string& text : hostile)
+    EXPECT_THROW(Tokenizer::parse(text, "file"), Error) << text.substr(0, 20);
   const std::string twice = R"({"model": {"vocab": {"a": 1, "a": 2}}})";
   try {
     Tokenizer::parse(twice, "file");

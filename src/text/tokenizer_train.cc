@@ -38,7 +38,8 @@ using Pair = std::pair<int32_t, int32_t>;
 
 struct PairHash {
   size_t operator()(const Pair& pair) const {
-    const uint64_t key = uint64_t{static_cast<uint32_t>(pair.first)} << 32 | static_cast<uint32_t>(pair.second);
+    const uint64_t key =
+        uint64_t{static_cast<uint32_t>(pair.first)} << 32 | static_cast<uint32_t>(pair.second);
     return key * 0x9E3779B97F4A7C15u >> 20;  // the upper bits of the product are the well mixed ones
   }
 };
@@ -63,7 +64,8 @@ class PairCounts {
   explicit PairCounts(std::vector<Word> words) : words_(std::move(words)) {
     for (uint32_t w = 0; w < words_.size(); ++w) {
       const std::vector<int32_t>& symbols = words_[w].symbols;
-      for (size_t i = 0; i + 1 < symbols.size(); ++i) change({symbols[i], symbols[i + 1]}, w, words_[w].count);
+      for (size_t i = 0; i + 1 < symbols.size(); ++i)
+        change({symbols[i], symbols[i + 1]}, w, words_[w].count);
     }
     for (const auto& [pair, info] : pairs_) queue_.push({info.count, pair});
     grown_.clear();
@@ -147,9 +149,10 @@ void check_options(const TokenizerTrainOptions& o) {
     for (const std::string& token : *list) {
       if (token.empty()) fail(where, "a special token is empty", "give it a name");
       if (well_formed_prefix(token) != token.size()) fail(where, "a special token is not UTF-8", "rename it");
-      if (!seen.insert(token).second) fail(where, fmt::format("special token \"{}\" is given twice", token), "rename it");
-      // Written in byte-level symbols it would be the entry of a byte, or of a merge that training may find. (Text
-      // is cut at special tokens, so one that is written as its own bytes cannot come out of merges.)
+      if (!seen.insert(token).second)
+        fail(where, fmt::format("special token \"{}\" is given twice", token), "rename it");
+      // Written in byte-level symbols it would be the entry of a byte, or of a merge that training may find.
+      // (Text is cut at special tokens, so one that is written as its own bytes cannot come out of merges.)
       const std::optional<std::string> bytes = from_byte_level(token);
       if (bytes && (bytes->size() == 1 || *bytes != token)) {
         fail(where, fmt::format("special token \"{}\" could also be a token of ordinary text", token),
@@ -162,7 +165,8 @@ void check_options(const TokenizerTrainOptions& o) {
     fail(where, fmt::format("a vocabulary of {} is not possible", o.vocab_size),
          fmt::format("choose {} (256 bytes and {} special tokens) to {}", least, least - 256, kMaxVocabSize));
   }
-  if (o.digits < 1 || o.digits > 9) fail(where, fmt::format("{} digits per piece", o.digits), "choose 1 to 9");
+  if (o.digits < 1 || o.digits > 9)
+    fail(where, fmt::format("{} digits per piece", o.digits), "choose 1 to 9");
   if (o.min_count < 1) fail(where, fmt::format("min_count is {}", o.min_count), "choose 1 or more");
 }
 
@@ -217,8 +221,8 @@ Tokenizer train_tokenizer(std::span<const std::string_view> texts, const Tokeniz
   const auto room = static_cast<size_t>(options.vocab_size) - v.special_tokens.size() - v.added_tokens.size();
   Pair pair;
   while (v.tokens.size() < room && counts.best(options.min_count, &pair)) {
-    const std::string joined =
-        v.tokens[static_cast<size_t>(pair.first - first)] + v.tokens[static_cast<size_t>(pair.second - first)];
+    const std::string joined = v.tokens[static_cast<size_t>(pair.first - first)] +
+                               v.tokens[static_cast<size_t>(pair.second - first)];
     // Two pairs can make the same bytes ("a" "bc" and "ab" "c"): both merges, one token.
     const auto [entry, is_new] = ids.try_emplace(joined, first + static_cast<int32_t>(v.tokens.size()));
     if (is_new) v.tokens.push_back(joined);

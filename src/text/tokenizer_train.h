@@ -1,4 +1,5 @@
-// Training a byte-level BPE tokenizer: Sennrich et al. (2016) on bytes, cut into pieces as DeepSeek-V3 cuts them.
+// Training a byte-level BPE tokenizer: Sennrich et al. (2016) on bytes, cut into pieces as DeepSeek-V3 cuts
+// them.
 #pragma once
 
 #include <cstdint>
@@ -13,18 +14,21 @@ namespace frugal::text {
 
 struct TokenizerTrainOptions {
   int32_t vocab_size = 0;  // all ids together: special tokens, 256 bytes, merges, added tokens
-  // Digits of a number that may form one piece. DeepSeek-V3 has 3; with 1 a model can learn arithmetic by place.
+  // Digits of a number that may form one piece. DeepSeek-V3 has 3; with 1 a model can learn arithmetic by
+  // place.
   int32_t digits = 3;
   // A pair seen less often than this does not become a token.
   int64_t min_count = 2;
   // Ids 0, 1, 2, ...: the first is BOS, the second EOS, the third padding, as in DeepSeek-V3.
-  std::vector<std::string> special_tokens = {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"};
-  // The last ids; not special, so decode(skip_special) keeps them. DeepSeek-V3: "<｜User｜>", "<｜Assistant｜>".
+  std::vector<std::string> special_tokens = {"<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>",
+                                             "<｜▁pad▁｜>"};
+  // The last ids; not special, so decode(skip_special) keeps them. DeepSeek-V3: "<｜User｜>",
+  // "<｜Assistant｜>".
   std::vector<std::string> added_tokens;
 };
 
-// Learns merges from `texts` (any bytes). Each text is cut at the special and added tokens it contains, then by
-// DeepSeek-V3's three Split stages; merges never cross a cut.
+// Learns merges from `texts` (any bytes). Each text is cut at the special and added tokens it contains, then
+// by DeepSeek-V3's three Split stages; merges never cross a cut.
 //
 // Ids: special tokens, the 256 bytes in the order of DeepSeek-V3's vocabulary (with its three special tokens,
 // ids 0 to 258 are the same as there), merges in order, added tokens. In every step the most frequent pair
@@ -32,8 +36,8 @@ struct TokenizerTrainOptions {
 // on nothing but the texts' pieces and the options.
 //
 // If no pair is frequent enough any more, the vocabulary stays smaller than asked for: see vocab_size().
-// Throws Error if vocab_size has no room for the special tokens, 256 bytes and added tokens (259 by default), if
-// there is no text, or for tokens that are empty, repeated or not UTF-8.
+// Throws Error if vocab_size has no room for the special tokens, 256 bytes and added tokens (259 by default),
+// if there is no text, or for tokens that are empty, repeated or not UTF-8.
 Tokenizer train_tokenizer(std::span<const std::string_view> texts, const TokenizerTrainOptions& options);
 
 }  // namespace frugal::text

@@ -21,7 +21,8 @@ std::vector<std::string> merges_of(const Tokenizer& tokenizer) {
   return nlohmann::json::parse(tokenizer.json())["model"]["merges"];
 }
 
-std::string message_of(std::vector<std::string_view> texts, int32_t vocab_size, TokenizerTrainOptions options = {}) {
+std::string message_of(std::vector<std::string_view> texts, int32_t vocab_size,
+                       TokenizerTrainOptions options = {}) {
   try {
     train(std::move(texts), vocab_size, std::move(options));
   } catch (const Error& e) {
@@ -31,8 +32,8 @@ std::string message_of(std::vector<std::string_view> texts, int32_t vocab_size, 
 }
 
 TEST(TokenizerTrain, MergesTheMostFrequentPairAndTheLowestIdsOfEqualOnes) {
-  // aaabdaaabac: aa occurs 4 times (counting overlaps). Then (aa)a and ab occur twice each: ab has the lower left
-  // id. Then (aa)(ab) twice, and no pair twice after that.
+  // aaabdaaabac: aa occurs 4 times (counting overlaps). Then (aa)a and ab occur twice each: ab has the lower
+  // left id. Then (aa)(ab) twice, and no pair twice after that.
   const Tokenizer tokenizer = train({"aaabdaaabac"}, 300);
   EXPECT_EQ(merges_of(tokenizer), (std::vector<std::string>{"a a", "a b", "aa ab"}));
   EXPECT_EQ(tokenizer.vocab_size(), 3 + 256 + 3);  // smaller than asked for
@@ -156,7 +157,8 @@ TEST(TokenizerTrain, BytesThatAreNotUtf8AreLearnt) {
 }
 
 TEST(TokenizerTrain, BadOptionsAreErrors) {
-  EXPECT_NE(message_of({"abc"}, 258).find("a vocabulary of 258 is not possible; choose 259"), std::string::npos);
+  EXPECT_NE(message_of({"abc"}, 258).find("a vocabulary of 258 is not possible; choose 259"),
+            std::string::npos);
   EXPECT_NE(message_of({"abc"}, -1).find("a vocabulary of -1"), std::string::npos);
   EXPECT_EQ(message_of({"abc"}, 259), "accepted");
   EXPECT_NE(message_of({}, 300).find("there is no text"), std::string::npos);

@@ -10,7 +10,7 @@ uint8_t byte_at(std::string_view bytes, size_t i) { return static_cast<uint8_t>(
 
 // What Table 3-7 of the Unicode standard allows after a lead byte.
 struct Follow {
-  size_t length;  // of the whole sequence; 0: not a lead byte
+  size_t length;      // of the whole sequence; 0: not a lead byte
   uint8_t low, high;  // bounds of the second byte; the others are 80..BF
 };
 

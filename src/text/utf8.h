@@ -1,4 +1,5 @@
-// UTF-8 as Unicode defines it (no surrogates, nothing above U+10FFFF, shortest form only), on bytes of any kind.
+// UTF-8 as Unicode defines it (no surrogates, nothing above U+10FFFF, shortest form only), on bytes of any
+// kind.
 #pragma once
 
 #include <cstddef>
@@ -8,9 +9,9 @@
 namespace frugal::text {
 
 struct Utf8Step {
-  size_t length;    // bytes of the sequence, at least 1
+  size_t length;  // bytes of the sequence, at least 1
   bool well_formed;
-  bool truncated;   // ill-formed only because the input ended: more bytes could still complete it
+  bool truncated;  // ill-formed only because the input ended: more bytes could still complete it
 };
 
 // Looks at the front of `bytes` (not empty): one well-formed character, or one maximal ill-formed subpart

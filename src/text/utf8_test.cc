@@ -48,7 +48,8 @@ TEST(Utf8, TruncatedCharacterCanBeKept) {
   EXPECT_EQ(append_repaired("a\xF0\x9F\x98", true, &text), 1u);
   EXPECT_EQ(text, "a");
   text.clear();
-  EXPECT_EQ(append_repaired("a\xF0\x9F\x41", true, &text), 4u);  // not truncated: it can never become well-formed
+  EXPECT_EQ(append_repaired("a\xF0\x9F\x41", true, &text),
+            4u);  // not truncated: it can never become well-formed
   EXPECT_EQ(text, "a" + kFffd + "A");
 }
 

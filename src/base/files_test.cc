@@ -1,0 +1,134 @@
+#include "base/files.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+#include <utility>
+
+#include "base/error.h"
+#include "test_values.h"
+
+namespace frugal {
+namespace {
+
+using test::TemporaryDirectory;
+
+std::string error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+TEST(Files, MapsBytes) {
+  const TemporaryDirectory d;
+  const std::string bytes("a\0b\n", 4);
+  write_file_atomic(d / "f", bytes);
+  const MappedFile file(d / "f");
+  EXPECT_EQ(file.text(), bytes);
+  EXPECT_EQ(file.bytes().size(), 4u);
+  EXPECT_EQ(file.path(), d / "f");
+  EXPECT_EQ(read_file(d / "f"), bytes);
+}
+
+TEST(Files, AnEmptyFileIsAnEmptySpan) {
+  const TemporaryDirectory d;
+  write_file_atomic(d / "f", "");
+  EXPECT_EQ(MappedFile(d / "f").bytes().size(), 0u);
+  EXPECT_EQ(read_file(d / "f"), "");
+}
+
+TEST(Files, AMovedMapKeepsItsBytes) {
+  const TemporaryDirectory d;
+  write_file_atomic(d / "f", "first");
+  write_file_atomic(d / "g", "second");
+  MappedFile a(d / "f");
+  MappedFile b(std::move(a));
+  EXPECT_EQ(b.text(), "first");
+  MappedFile c(d / "g");
+  c = std::move(b);
+  EXPECT_EQ(c.text(), "first");
+  EXPECT_EQ(c.path(), d / "f");
+}
+
+TEST(Files, ErrorsNameThePathAndTheReason) {
+  const TemporaryDirectory d;
+  EXPECT_NE(error_of([&] { MappedFile f(d / "absent"); }).find((d / "absent") + ": cannot open"), std::string::npos);
+  EXPECT_NE(error_of([&] { MappedFile f(d.path()); }).find("not a regular file"), std::string::npos);
+  EXPECT_NE(error_of([&] { FileWriter f(d / "no/such"); }).find("cannot create"), std::string::npos);
+  EXPECT_NE(error_of([&] { (void)list_directory(d / "absent"); }).find("cannot list"), std::string::npos);
+  write_file_atomic(d / "file", "x");
+  EXPECT_NE(error_of([&] { make_directories(d / "file/below"); }).find("cannot create directory"), std::string::npos);
+}
+
+TEST(Files, AtomicReplaceKeepsOldMapsAndLeavesNothingBeside) {
+  const TemporaryDirectory d;
+  write_file_atomic(d / "f", "old contents");
+  const MappedFile old(d / "f");
+  write_file_atomic(d / "f", "new");
+  EXPECT_EQ(old.text(), "old contents");
+  EXPECT_EQ(read_file(d / "f"), "new");
+  EXPECT_EQ(list_directory(d.path()), std::vector<std::string>{"f"});
+}
+
+TEST(Files, AFailedReplaceLeavesTheOldFile) {
+  const TemporaryDirectory d;
+  write_file_atomic(d / "f", "old");
+  make_directories(d / "f.tmp");  // the temporary file cannot be created
+  EXPECT_THROW(write_file_atomic(d / "f", "new"), Error);
+  EXPECT_EQ(read_file(d / "f"), "old");
+}
+
+TEST(Files, WriterReportsAFullDisk) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this system";
+  FileWriter out("/dev/full");
+  const std::string message = error_of([&] { out.write("x"); });
+  EXPECT_NE(message.find("/dev/full: cannot write"), std::string::npos) << message;
+  EXPECT_NE(message.find("free disk space"), std::string::npos) << message;
+}
+
+TEST(Files, WriterWritesInOrder) {
+  const TemporaryDirectory d;
+  {
+    FileWriter out(d / "f");
+    out.write("ab");
+    out.write("", 0);
+    const char more[] = {'c', '\0'};
+    out.write(more, 2);
+    out.close();
+  }
+  EXPECT_EQ(read_file(d / "f"), std::string("abc\0", 4));
+}
+
+TEST(Files, PublishesWholeDirectories) {
+  const TemporaryDirectory d;
+  make_directories(d / "work/deep/er");
+  write_file_atomic(d / "work/f", "1");
+  publish_directory(d / "work", d / "done");
+  EXPECT_FALSE(is_directory(d / "work"));
+  EXPECT_TRUE(is_directory(d / "done/deep/er"));
+  EXPECT_EQ(list_directory(d / "done"), (std::vector<std::string>{"deep", "f"}));
+  // A directory with contents is never replaced.
+  make_directories(d / "work");
+  EXPECT_THROW(publish_directory(d / "work", d / "done"), Error);
+  EXPECT_EQ(read_file(d / "done/f"), "1");
+}
+
+TEST(Files, KindsOfPaths) {
+  const TemporaryDirectory d;
+  write_file_atomic(d / "f", "");
+  EXPECT_TRUE(file_exists(d / "f"));
+  EXPECT_FALSE(file_exists(d.path()));
+  EXPECT_FALSE(file_exists(d / "g"));
+  EXPECT_TRUE(is_directory(d.path()));
+  EXPECT_FALSE(is_directory(d / "f"));
+  remove_all(d / "f");
+  EXPECT_FALSE(file_exists(d / "f"));
+  remove_all(d / "f");  // nothing to do is no error
+}
+
+}  // namespace
+}  // namespace frugal
