@@ -20,7 +20,7 @@ struct Options {
 };
 
 void run(const Options& o) {
-  if (file_exists(o.out)) fail(o.out, "exists already", "name another --out");
+  if (file_exists(o.out) || is_directory(o.out)) fail(o.out, "exists already", "name another --out");
   std::string text;
   for (const std::string& d : data::generate_tasks(o.seed, o.documents)) text += nlohmann::json{{"text", d}}.dump() + "\n";
   write_file_atomic(o.out, text);

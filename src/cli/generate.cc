@@ -1,7 +1,9 @@
 // frugal generate MODEL "text": continues a text, streaming.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <memory>
 
@@ -81,8 +83,8 @@ infer::Request make_request(const Options& o, const model::ModelConfig& config, 
 }
 
 void emit(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    fail("standard output", fmt::format("cannot write: {}", std::strerror(errno)), "free disk space or write elsewhere");
 }
 
 void run(const Options& o) {
@@ -92,6 +94,8 @@ void run(const Options& o) {
   if (!o.precision.empty() && o.precision != "bf16" && o.precision != "f32")
     fail("--precision", "'" + o.precision + "' is not implemented", "use bf16 or f32");
   infer::check_sampling(o.sampling);
+  if (o.max_tokens < 0) fail("--max-tokens", fmt::format("{} is negative", o.max_tokens), "use 0 (up to the context's end) or more");
+  if (o.context < 0) fail("--ctx-size", fmt::format("{} is negative", o.context), "use 0 (what is needed) or more");
   std::string prompt = o.prompt;
   if (prompt == "-") prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
   kernels::Ctx ctx(o.threads);
@@ -104,14 +108,22 @@ void run(const Options& o) {
   infer::EngineOptions options;
   options.absorbed = o.attention == "absorbed";
   options.max_batch_tokens = 512;
-  const int64_t wanted = static_cast<int64_t>(request.prompt.size()) + std::max<int64_t>(o.max_tokens, 1) + 1;
-  options.max_context = std::min(o.context > 0 ? o.context : wanted, config.max_position_embeddings);
+  if (o.context > config.max_position_embeddings)
+    fail("--ctx-size", fmt::format("{} exceeds the model's {} positions", o.context, config.max_position_embeddings),
+         "use at most max_position_embeddings of config.json");
+  const int64_t positions = config.max_position_embeddings, n = static_cast<int64_t>(request.prompt.size());
+  const int64_t wanted = o.max_tokens > 0 && o.max_tokens < positions - n ? n + o.max_tokens : positions;
+  options.max_context = o.context > 0 ? o.context : wanted;
   const kernels::Operand operand = o.precision.empty() ? model::stored_operand(config)
                                    : o.precision == "f32" ? kernels::Operand::kF32
                                                           : kernels::Operand::kBF16;
-  auto m = model::load_model(ctx, directory, {operand, false, options.absorbed});
+  auto m = model::load_model(ctx, directory,
+                             {operand, false, options.absorbed, infer::Engine::memory_bytes(config, operand, options)});
   infer::Engine engine(ctx, *m, options);
   const size_t prompt_tokens = request.prompt.size();
+  const int64_t room = options.max_context - static_cast<int64_t>(prompt_tokens);
+  if (o.max_tokens > room && room > 0)
+    warn("the context of {} positions leaves room for {} of the {} tokens asked for", options.max_context, room, o.max_tokens);
   const int64_t id = engine.add(std::move(request));
 
   text::StreamDecoder decoder(tokenizer, true);
@@ -156,7 +168,7 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--top-k", o->sampling.top_k, "draw among the k most probable; 0: off")->capture_default_str();
   c->add_option("--top-p", o->sampling.top_p, "draw among the most probable that hold this share")->capture_default_str();
   c->add_option("--min-p", o->sampling.min_p, "drop tokens below this share of the most probable")->capture_default_str();
-  c->add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str();
+  c->add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str()->check(CLI::NonNegativeNumber);
   c->add_option("--stop", o->stop, "stop before this text; may be repeated");
   c->add_option("-c,--ctx-size", o->context, "positions of the cache; 0: what the prompt and --max-tokens need");
   c->add_option("--attention", o->attention, "cache form of generated tokens: expanded or absorbed")->capture_default_str();

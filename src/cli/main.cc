@@ -4,6 +4,29 @@
 #include "base/error.h"
 #include "cli/commands.h"
 
+namespace {
+// CLI11 complains first that a command is missing when an unknown word stands in its place.
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  const CLI::App& at = chosen.empty() ? app : *chosen[0];
+  const std::vector<std::string> unknown = at.remaining();
+  const bool needs_command = !at.get_subcommands([](const CLI::App*) { return true; }).empty();
+  if (needs_command && at.get_subcommands().empty() && !unknown.empty())
+    return fmt::format("unknown command or option '{}'", unknown[0]);
+  std::string text = error.what();
+  for (char& c : text)
+    if (c == '\n') c = ' ';
+  return text;
+}
+
+// What stdio still holds may fail only now: a full disk, a closed pipe.
+int flushed(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  std::fprintf(stderr, "frugal: standard output: cannot write; free disk space or write elsewhere\n");
+  return 1;
+}
+}  // namespace
+
 // Exit codes: 0 done, 1 failed, 2 wrong usage.
 int main(int argc, char** argv) {
   CLI::App app{"frugal: train and run DeepSeek-V3-class language models on hardware that people have"};
@@ -17,15 +40,15 @@ int main(int argc, char** argv) {
   frugal::cli::add_verify_command(app);
   try {
     app.parse(argc, argv);
-    return 0;
+    return flushed(0);
   } catch (const CLI::Success& e) {
-    return app.exit(e);
+    return flushed(app.exit(e));
   } catch (const CLI::ParseError& e) {
-    std::fprintf(stderr, "frugal: %s\n", e.what());
-    std::fprintf(stderr, "`frugal --help` and `frugal COMMAND --help` list what there is.\n");
+    std::fprintf(stderr, "frugal: %s; `frugal --help` and `frugal COMMAND --help` list what there is\n",
+                 usage_message(app, e).c_str());
     return 2;
   } catch (const frugal::cli::ExitStatus& e) {
-    return e.status;
+    return flushed(e.status);
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "frugal: out of memory; use a smaller batch or model\n");
   } catch (const std::exception& e) {

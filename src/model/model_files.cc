@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace frugal::model {
 
@@ -108,12 +109,24 @@ void refuse_extra_tensors(const CheckpointFiles& files, const ParamTable& table,
          "config.json and weights do not belong together");
   }
 }
+// Before a table of all parameters is built: a config.json may ask for any number of them.
+void refuse_more_experts_than_tensors(const CheckpointFiles& files, const ModelConfig& c, const std::string& directory) {
+  int64_t moe_layers = 0;
+  for (int64_t l = 0; l < c.num_hidden_layers + c.num_nextn_predict_layers; ++l) moe_layers += c.is_moe_layer(l);
+  const int64_t wanted = 3 * c.n_routed_experts * moe_layers, held = static_cast<int64_t>(files.names().size());
+  if (wanted > held)
+    fail(directory, fmt::format("config.json asks for {} expert tensors, the files hold {} tensors", wanted, held),
+         "config.json and weights do not belong together");
+}
 }  // namespace
 
 std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& directory, const LoadOptions& options) {
   const ModelConfig config = load_config(directory);
   for (const std::string& field : config.unknown_fields) warn("{}/config.json: unknown field {} is ignored", directory, field);
   const CheckpointFiles files(directory);
+  refuse_more_experts_than_tensors(files, config, directory);
+  require_memory(Model::memory_bytes(config, options.operand, options.trainable) + options.cache_bytes,
+                 "the model and its cache", "use a smaller model or a shorter context");
   auto model = std::make_unique<Model>(config, options.operand, options.trainable);
   refuse_extra_tensors(files, model->table, directory);
   std::vector<float> whole;  // a weight of several parameters, without masters

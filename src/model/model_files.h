@@ -32,6 +32,7 @@ struct LoadOptions {
   kernels::Operand operand = kernels::Operand::kBF16;
   bool trainable = false;
   bool absorbed = false;  // also make the matrices of the absorbed attention form
+  int64_t cache_bytes = 0;  // what the caller will allocate beside the model: refused together, before anything is read
 };
 // Throws Error for every tensor that is missing, superfluous or of the wrong shape.
 std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& directory, const LoadOptions& options);

@@ -231,6 +231,12 @@ Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::str
 
 void check_recipe(const Recipe& r) {
   model::check_config(r.model, "recipe");
+  // Every expert of every layer is a row of the parameter table; Kimi-K2 has 23,000.
+  constexpr int64_t kMaxExperts = 1 << 20;
+  if (r.model.num_hidden_layers * r.model.n_routed_experts > kMaxExperts)
+    fail("recipe", fmt::format("num_hidden_layers {} x n_routed_experts {} is too large", r.model.num_hidden_layers,
+                               r.model.n_routed_experts),
+         fmt::format("at most {} experts in all layers", kMaxExperts));
   if (r.precision != "bf16" && r.precision != "f32")
     fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
   if (r.data.empty()) fail("recipe", "names no data", "add data=FILE");

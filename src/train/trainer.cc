@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "data/corpus.h"
 #include "data/tokenize.h"
 #include "infer/engine.h"
@@ -35,19 +36,26 @@ std::vector<double> load_ratio(const std::vector<std::vector<int64_t>>& counts) 
 }
 }  // namespace
 
+namespace {
+int64_t parameter_count(const model::ModelConfig& c) {
+  model::Weights weights;
+  return model::build_param_table(c, &weights).elements;
+}
+// Weights and panels; gradients and two moments; activations.
+int64_t memory_bytes(const Recipe& r) {
+  return model::Model::memory_bytes(r.model, operand_of(r), true) + 3 * parameter_count(r.model) * 4 +
+         model::Objective::memory_bytes(r.model, rows_per_pass(r), r.sequence_length, true);
+}
+}  // namespace
+
 std::string plan_text(const Recipe& r) {
   const model::ModelConfig& c = r.model;
-  model::Weights weights;
-  const int64_t parameters = model::build_param_table(c, &weights).elements;
   const double flops = 3 * model::forward_flops_per_token(c, r.sequence_length, true);
-  // Weights and panels; gradients and two moments; activations.
-  const int64_t bytes = model::Model::memory_bytes(c, operand_of(r), true) + 3 * parameters * 4 +
-                        model::Objective::memory_bytes(c, rows_per_pass(r), r.sequence_length, true);
   return fmt::format(
       "model       {} parameters, {} active; {:.1f} MFLOP per token forward and backward\n"
       "memory      {:.2f} GiB for weights, optimizer and activations\n",
-      format_count(static_cast<double>(parameters)), format_count(static_cast<double>(model::active_parameters(c))), flops * 1e-6,
-      static_cast<double>(bytes) / 1073741824.0);
+      format_count(static_cast<double>(parameter_count(c))), format_count(static_cast<double>(model::active_parameters(c))), flops * 1e-6,
+      static_cast<double>(memory_bytes(r)) / 1073741824.0);
 }
 
 Trainer::Trainer(const Recipe& recipe) : recipe_(recipe), ctx_(static_cast<int>(recipe.threads)) {}
@@ -106,6 +114,11 @@ void Trainer::load_data(const std::string& tokenizer_source) {
   if (tokenizer_->vocab_size() > recipe_.model.vocab_size)
     fail("recipe", fmt::format("the tokenizer has {} tokens, vocab_size is {}", tokenizer_->vocab_size(), recipe_.model.vocab_size),
          "raise vocab_size or use a smaller tokenizer");
+  // Found out now rather than at the first sample.
+  const int64_t prompt = static_cast<int64_t>(tokenizer_->encode(recipe_.sample_prompt).size()) + (tokenizer_->bos_id() >= 0);
+  if (recipe_.sample_every > 0 && prompt >= recipe_.model.max_position_embeddings)
+    fail("recipe", fmt::format("sample_prompt has {} tokens, max_position_embeddings is {}", prompt, recipe_.model.max_position_embeddings),
+         "shorten sample_prompt");
   recipe_.model.bos_token_id = tokenizer_->bos_id();
   recipe_.model.eos_token_ids.clear();
   if (tokenizer_->eos_id() >= 0) recipe_.model.eos_token_ids.push_back(tokenizer_->eos_id());
@@ -123,6 +136,7 @@ void Trainer::load_data(const std::string& tokenizer_source) {
 
 void Trainer::build() {
   info("{}machine     {} threads, level {}, {} products", plan_text(recipe_), ctx_.pool.size(), ctx_.level.name, recipe_.precision);
+  require_memory(memory_bytes(recipe_), "training", "lower batch or microbatch, or take a smaller model");
   const kernels::Operand operand = operand_of(recipe_);
   model_ = std::make_unique<model::Model>(recipe_.model, operand, true);
   optimizer_ = std::make_unique<Optimizer>(*model_);
