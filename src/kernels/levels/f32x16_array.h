@@ -81,17 +81,27 @@ static inline float reduce_max(f32x16 a) {
 }
 #undef FRUGAL_EACH
 
-// ---- tiles: acc[rows][32] continues over k; a(i, k) = a[i * rs + k * ks] ----
+// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. a(i, k) = a[i * RS + k * KS] ----
+template <int ROWS>
+static inline void start_tile(float* acc, int64_t ld, bool fresh) {
+  for (int i = 0; i < ROWS && fresh; ++i)
+    for (int j = 0; j < 32; ++j) acc[i * ld + j] = 0.0f;
+}
 template <int RS, int KS, int ROWS>
-static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc) {
-  for (int64_t kk = 0; kk < k; ++kk)
-    for (int i = 0; i < ROWS; ++i)
-      for (int j = 0; j < 32; ++j)
-        acc[i * 32 + j] = fma1(a[i * RS + kk * KS], b[kk * 32 + j], acc[i * 32 + j]);
+static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc, int64_t ld, bool fresh) {
+  start_tile<ROWS>(acc, ld, fresh);
+  for (int i = 0; i < ROWS; ++i) {
+    float row[32];
+    for (int j = 0; j < 32; ++j) row[j] = acc[i * ld + j];
+    for (int64_t kk = 0; kk < k; ++kk)
+      for (int j = 0; j < 32; ++j) row[j] = fma1(a[i * RS + kk * KS], b[kk * 32 + j], row[j]);
+    for (int j = 0; j < 32; ++j) acc[i * ld + j] = row[j];
+  }
 }
 // blocks of 32 k
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
+  start_tile<ROWS>(acc, ld, fresh);
   for (int64_t block = 0; block < blocks; ++block, a += 32 * KS, b += 32 * 32) {
     for (int i = 0; i < ROWS; ++i) {
       float even[32] = {}, odd[32] = {};
@@ -102,7 +112,7 @@ static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, 
           odd[j] = fma1(ao, float_of(static_cast<uint32_t>(b[(p * 32 + j) * 2 + 1]) << 16), odd[j]);
         }
       }
-      for (int j = 0; j < 32; ++j) acc[i * 32 + j] = acc[i * 32 + j] + (even[j] + odd[j]);
+      for (int j = 0; j < 32; ++j) acc[i * ld + j] = acc[i * ld + j] + (even[j] + odd[j]);
     }
   }
 }

@@ -93,14 +93,14 @@ static inline float reduce_max(f32x16 a) {
   return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
 }
 
-// ---- tiles: acc[rows][32] continues over k. 16 registers: up to 6 rows x 16 columns (f32), 3 x 16 (bf16) ----
+// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 16 registers: up to 6 rows x 16 columns (f32), 3 x 16 (bf16) ----
 template <int RS, int KS, int ROWS>
-static inline void tile_f32_part(const float* a, const float* b, int64_t k, float* acc) {
+static inline void tile_f32_part(const float* a, const float* b, int64_t k, float* acc, int64_t ld, bool fresh) {
   for (int half = 0; half < 32; half += 16) {
     __m256 c[ROWS][2];
     for (int i = 0; i < ROWS; ++i) {
-      c[i][0] = _mm256_loadu_ps(acc + i * 32 + half);
-      c[i][1] = _mm256_loadu_ps(acc + i * 32 + half + 8);
+      c[i][0] = fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(acc + i * ld + half);
+      c[i][1] = fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(acc + i * ld + half + 8);
     }
     for (int64_t kk = 0; kk < k; ++kk) {
       const __m256 b0 = _mm256_loadu_ps(b + kk * 32 + half), b1 = _mm256_loadu_ps(b + kk * 32 + half + 8);
@@ -111,22 +111,22 @@ static inline void tile_f32_part(const float* a, const float* b, int64_t k, floa
       }
     }
     for (int i = 0; i < ROWS; ++i) {
-      _mm256_storeu_ps(acc + i * 32 + half, c[i][0]);
-      _mm256_storeu_ps(acc + i * 32 + half + 8, c[i][1]);
+      _mm256_storeu_ps(acc + i * ld + half, c[i][0]);
+      _mm256_storeu_ps(acc + i * ld + half + 8, c[i][1]);
     }
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc) {
+static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc, int64_t ld, bool fresh) {
   if constexpr (ROWS > 6) {
-    tile_f32_part<RS, KS, 6>(a, b, k, acc);
-    tile_f32_part<RS, KS, ROWS - 6>(a + 6 * RS, b, k, acc + 6 * 32);
+    tile_f32_part<RS, KS, 6>(a, b, k, acc, ld, fresh);
+    tile_f32_part<RS, KS, ROWS - 6>(a + 6 * RS, b, k, acc + 6 * ld, ld, fresh);
   } else {
-    tile_f32_part<RS, KS, ROWS>(a, b, k, acc);
+    tile_f32_part<RS, KS, ROWS>(a, b, k, acc, ld, fresh);
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
   const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
   for (int64_t block = 0; block < blocks; ++block, a += 32 * KS, b += 32 * 32) {
     for (int q = 0; q < 32; q += 16) {
@@ -146,19 +146,20 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
       }
       for (int i = 0; i < ROWS; ++i) {
         for (int h = 0; h < 2; ++h) {
-          float* out = acc + i * 32 + q + 8 * h;
-          _mm256_storeu_ps(out, _mm256_add_ps(_mm256_loadu_ps(out), _mm256_add_ps(even[i][h], odd[i][h])));
+          float* out = acc + i * ld + q + 8 * h;
+          const __m256 before = fresh && block == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(out);
+          _mm256_storeu_ps(out, _mm256_add_ps(before, _mm256_add_ps(even[i][h], odd[i][h])));
         }
       }
     }
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
   if constexpr (ROWS > 3) {
-    tile_bf16_part<RS, KS, 3>(a, b, blocks, acc);
-    tile_bf16<RS, KS, ROWS - 3>(a + 3 * RS, b, blocks, acc + 3 * 32);
+    tile_bf16_part<RS, KS, 3>(a, b, blocks, acc, ld, fresh);
+    tile_bf16<RS, KS, ROWS - 3>(a + 3 * RS, b, blocks, acc + 3 * ld, ld, fresh);
   } else {
-    tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc);
+    tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc, ld, fresh);
   }
 }

@@ -68,14 +68,20 @@ static inline float reduce_max(f32x16 a) {
   return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
 }
 
-// ---- tiles: acc[rows][32] continues over k. 32 registers: 12 rows x 32 columns (f32), 6 x 32 even and odd (bf16) ----
+// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 32 registers: 12 rows x 32 columns (f32),
+// ---- 6 x 32 even and odd (bf16) ----
 template <int RS, int KS, int ROWS>
-static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc) {
+static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc, int64_t ld, bool fresh) {
   __m512 c[ROWS][2];
+  if (fresh) {
 #pragma GCC unroll 12
-  for (int i = 0; i < ROWS; ++i) {
-    c[i][0] = _mm512_loadu_ps(acc + i * 32);
-    c[i][1] = _mm512_loadu_ps(acc + i * 32 + 16);
+    for (int i = 0; i < ROWS; ++i) c[i][0] = c[i][1] = _mm512_setzero_ps();
+  } else {
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; ++i) {
+      c[i][0] = _mm512_loadu_ps(acc + i * ld);
+      c[i][1] = _mm512_loadu_ps(acc + i * ld + 16);
+    }
   }
   for (int64_t kk = 0; kk < k; ++kk, a += KS, b += 32) {
     const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
@@ -88,12 +94,12 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
   }
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; ++i) {
-    _mm512_storeu_ps(acc + i * 32, c[i][0]);
-    _mm512_storeu_ps(acc + i * 32 + 16, c[i][1]);
+    _mm512_storeu_ps(acc + i * ld, c[i][0]);
+    _mm512_storeu_ps(acc + i * ld + 16, c[i][1]);
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
   const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
   for (int64_t block = 0; block < blocks; ++block) {
     __m512 even[ROWS][2], odd[ROWS][2];
@@ -118,18 +124,19 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
 #pragma GCC unroll 6
     for (int i = 0; i < ROWS; ++i) {
       for (int h = 0; h < 2; ++h) {
-        float* out = acc + i * 32 + 16 * h;
-        _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), _mm512_add_ps(even[i][h], odd[i][h])));
+        float* out = acc + i * ld + 16 * h;
+        const __m512 before = fresh && block == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
+        _mm512_storeu_ps(out, _mm512_add_ps(before, _mm512_add_ps(even[i][h], odd[i][h])));
       }
     }
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc) {
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
   if constexpr (ROWS > 6) {
-    tile_bf16_part<RS, KS, 6>(a, b, blocks, acc);
-    tile_bf16_part<RS, KS, ROWS - 6>(a + 6 * RS, b, blocks, acc + 6 * 32);
+    tile_bf16_part<RS, KS, 6>(a, b, blocks, acc, ld, fresh);
+    tile_bf16_part<RS, KS, ROWS - 6>(a + 6 * RS, b, blocks, acc + 6 * ld, ld, fresh);
   } else {
-    tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc);
+    tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc, ld, fresh);
   }
 }

@@ -7,63 +7,60 @@ static inline int64_t padded_k(int64_t k, Operand operand) { return operand == O
 static inline int64_t tile_rows(int64_t rows) { return rows > 8 ? 12 : rows > 4 ? 8 : rows > 2 ? 4 : rows; }
 
 template <int RS, int KS, int ROWS>
-static inline void tile_chunks(const float* a, const void* b, int64_t k, Operand operand, float* acc) {
+static inline void tile_chunks(const float* a, const void* b, int64_t k, Operand operand, float* acc, int64_t ld,
+                               bool fresh) {
   constexpr bool kChunked = KS == 1;
   const int64_t step = kChunked ? kChunk : k;
-  for (int64_t at = 0; at < k; at += step) {
+  if (k == 0 && fresh)  // an expert without tokens: the empty sum is zero
+    for (int i = 0; i < ROWS; ++i)
+      for (int j = 0; j < 32; ++j) acc[i * ld + j] = 0.0f;
+  for (int64_t at = 0; at < k; at += step, fresh = false) {
     const int64_t n = k - at < step ? k - at : step;
     const float* chunk = kChunked ? a + at / kChunk * (kPanelRows * kChunkStride) : a;
     if (operand == Operand::kF32) {
-      tile_f32<RS, KS, ROWS>(chunk, static_cast<const float*>(b) + at * kPanelCols, n, acc);
+      tile_f32<RS, KS, ROWS>(chunk, static_cast<const float*>(b) + at * kPanelCols, n, acc, ld, fresh);
     } else {
-      tile_bf16<RS, KS, ROWS>(chunk, static_cast<const uint16_t*>(b) + at * kPanelCols, n / kBf16Block, acc);
+      tile_bf16<RS, KS, ROWS>(chunk, static_cast<const uint16_t*>(b) + at * kPanelCols, n / kBf16Block, acc, ld, fresh);
     }
   }
 }
 
 template <int RS, int KS>
-static inline void tile_any(int64_t rows, const float* a, const void* b, int64_t k, Operand operand, float* acc) {
+static inline void tile_any(int64_t rows, const float* a, const void* b, int64_t k, Operand operand, float* acc, int64_t ld,
+                            bool fresh) {
   switch (tile_rows(rows)) {
-    case 1: tile_chunks<RS, KS, 1>(a, b, k, operand, acc); break;
-    case 2: tile_chunks<RS, KS, 2>(a, b, k, operand, acc); break;
-    case 4: tile_chunks<RS, KS, 4>(a, b, k, operand, acc); break;
-    case 8: tile_chunks<RS, KS, 8>(a, b, k, operand, acc); break;
-    default: tile_chunks<RS, KS, 12>(a, b, k, operand, acc); break;
+    case 1: tile_chunks<RS, KS, 1>(a, b, k, operand, acc, ld, fresh); break;
+    case 2: tile_chunks<RS, KS, 2>(a, b, k, operand, acc, ld, fresh); break;
+    case 4: tile_chunks<RS, KS, 4>(a, b, k, operand, acc, ld, fresh); break;
+    case 8: tile_chunks<RS, KS, 8>(a, b, k, operand, acc, ld, fresh); break;
+    default: tile_chunks<RS, KS, 12>(a, b, k, operand, acc, ld, fresh); break;
   }
 }
 
+// The edge of C, or a product that is added once it is finished: through a tile of our own.
 static inline void load_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* c, float* acc) {
-  if (s.accumulate != Accumulate::kContinue) {
-    for (int64_t i = 0; i < tile_rows(rows) * kPanelCols; i += 16) store(acc + i, set1(0.0f));
-    return;
-  }
   for (int64_t i = 0; i < tile_rows(rows); ++i)
     for (int64_t j = 0; j < kPanelCols; ++j) acc[i * kPanelCols + j] = i < rows && j < columns ? c[i * s.ldc + j] : 0.0f;
 }
-
 static inline void write_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* acc, float* c) {
+  const bool finished = s.accumulate == Accumulate::kAddFinished;
   for (int64_t i = 0; i < rows; ++i, acc += kPanelCols, c += s.ldc) {
     if (columns == kPanelCols) {
-      f32x16 x = load(acc), y = load(acc + 16);
-      if (s.accumulate == Accumulate::kAddFinished) {
-        x = add(load(c), x);
-        y = add(load(c + 16), y);
-      }
-      store(c, x);
-      store(c + 16, y);
-    } else if (s.accumulate == Accumulate::kAddFinished) {
-      for (int64_t j = 0; j < columns; ++j) c[j] = c[j] + acc[j];
+      const f32x16 x = load(acc), y = load(acc + 16);
+      store(c, finished ? add(load(c), x) : x);
+      store(c + 16, finished ? add(load(c + 16), y) : y);
     } else {
-      for (int64_t j = 0; j < columns; ++j) c[j] = acc[j];
+      for (int64_t j = 0; j < columns; ++j) c[j] = finished ? c[j] + acc[j] : acc[j];
     }
   }
 }
 
 static void sweep(const SweepArgs& s) {
-  alignas(64) float acc[kPanelRows * kPanelCols];
+  alignas(64) float own[kPanelRows * kPanelCols];
   const int64_t k = padded_k(s.k, s.operand);
   const int64_t a_panel = s.a_layout == ALayout::kRowMajor ? up(k, kChunk) / kChunk * kPanelRows * kChunkStride : k * kPanelRows;
   const int64_t b_panel = k * kPanelCols * (s.operand == Operand::kF32 ? 4 : 2);
+  const bool fresh = s.accumulate != Accumulate::kContinue;
   const char* b = static_cast<const char*>(s.b);
   for (int64_t j = 0; j < s.columns; j += kPanelCols, b += b_panel) {
     const int64_t columns = s.columns - j < kPanelCols ? s.columns - j : kPanelCols;
@@ -71,13 +68,16 @@ static void sweep(const SweepArgs& s) {
       const int64_t rows = s.rows - i < kPanelRows ? s.rows - i : kPanelRows;
       const float* a = s.a + i / kPanelRows * a_panel;
       float* c = s.c + i * s.ldc + j;
-      load_accumulators(s, rows, columns, c, acc);
+      const bool direct = s.accumulate != Accumulate::kAddFinished && columns == kPanelCols && rows == tile_rows(rows);
+      float* acc = direct ? c : own;
+      const int64_t ld = direct ? s.ldc : kPanelCols;
+      if (!direct && !fresh) load_accumulators(s, rows, columns, c, acc);
       if (s.a_layout == ALayout::kRowMajor) {
-        tile_any<kChunkStride, 1>(rows, a, b, k, s.operand, acc);
+        tile_any<kChunkStride, 1>(rows, a, b, k, s.operand, acc, ld, fresh);
       } else {
-        tile_any<1, kPanelRows>(rows, a, b, k, s.operand, acc);
+        tile_any<1, kPanelRows>(rows, a, b, k, s.operand, acc, ld, fresh);
       }
-      write_accumulators(s, rows, columns, acc, c);
+      if (!direct) write_accumulators(s, rows, columns, acc, c);
     }
   }
 }
