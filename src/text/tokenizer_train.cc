@@ -215,20 +215,17 @@ Tokenizer train_tokenizer(std::span<const std::string_view> texts, const Tokeniz
   PairCounts counts(count_words(texts, options, v.split_patterns));
 
   const auto first = static_cast<int32_t>(v.special_tokens.size());
-  std::unordered_map<std::string, int32_t> ids;
-  std::unordered_set<Pair, PairHash> merged;
   for (const uint8_t byte : bytes_by_character()) v.tokens.emplace_back(1, static_cast<char>(byte));
   const auto room = static_cast<size_t>(options.vocab_size) - v.special_tokens.size() - v.added_tokens.size();
   Pair pair;
   while (v.tokens.size() < room && counts.best(options.min_count, &pair)) {
-    const std::string joined = v.tokens[static_cast<size_t>(pair.first - first)] +
-                               v.tokens[static_cast<size_t>(pair.second - first)];
-    // Two pairs can make the same bytes ("a" "bc" and "ab" "c"): both merges, one token.
-    const auto [entry, is_new] = ids.try_emplace(joined, first + static_cast<int32_t>(v.tokens.size()));
-    if (is_new) v.tokens.push_back(joined);
-    // A pair can come back after it has merged, when one of its tokens is made in a second way.
-    if (merged.insert(pair).second) v.merges.push_back({pair.first, pair.second, entry->second});
-    counts.merge(pair, entry->second);
+    // Never a token that exists: wherever these bytes stand between two token boundaries, no merge has
+    // crossed the boundaries, so all such places have been cut alike and merged together the first time.
+    const auto result = first + static_cast<int32_t>(v.tokens.size());
+    const auto bytes_of = [&](int32_t id) { return v.tokens[static_cast<size_t>(id - first)]; };
+    v.tokens.push_back(bytes_of(pair.first) + bytes_of(pair.second));
+    v.merges.push_back({pair.first, pair.second, result});
+    counts.merge(pair, result);
   }
   return Tokenizer::parse(write_tokenizer_json(v), "trained tokenizer", write_tokenizer_config(v));
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -95,7 +96,6 @@ std::vector<std::string> naive_merges(const std::vector<std::string>& words, siz
     for (const char c : word) texts.back().push_back(static_cast<size_t>(c - 'a'));
   }
   std::vector<std::string> merges;
-  std::set<std::pair<size_t, size_t>> done;
   for (size_t target = tokens.size() + new_tokens; tokens.size() < target;) {
     std::map<std::pair<size_t, size_t>, int> counts;
     for (const auto& text : texts) {
@@ -108,9 +108,10 @@ std::vector<std::string> naive_merges(const std::vector<std::string>& words, siz
     }
     if (most < 2) break;
     const std::string joined = tokens[best.first] + tokens[best.second];
-    size_t id = static_cast<size_t>(std::find(tokens.begin(), tokens.end(), joined) - tokens.begin());
-    if (done.insert(best).second) merges.push_back(tokens[best.first] + " " + tokens[best.second]);
-    if (id == tokens.size()) tokens.push_back(joined);
+    EXPECT_EQ(std::count(tokens.begin(), tokens.end(), joined), 0) << joined;
+    const size_t id = tokens.size();
+    merges.push_back(tokens[best.first] + " " + tokens[best.second]);
+    tokens.push_back(joined);
     for (auto& text : texts) {
       for (size_t i = 0; i + 1 < text.size(); ++i) {
         if (text[i] != best.first || text[i + 1] != best.second) continue;
