@@ -19,7 +19,8 @@ namespace frugal::test {
 inline std::vector<float> normal(std::string_view name, int64_t n, double scale = 1) {
   const uint64_t key = rng_key(1, name);
   std::vector<float> x;
-  for (int64_t i = 0; i < n; ++i) x.push_back(static_cast<float>(scale * rng_normal(key, static_cast<uint64_t>(i))));
+  for (int64_t i = 0; i < n; ++i)
+    x.push_back(static_cast<float>(scale * rng_normal(key, static_cast<uint64_t>(i))));
   return x;
 }
 inline std::vector<float> uniform(std::string_view name, int64_t n, double low, double high) {
@@ -34,7 +35,8 @@ inline std::vector<int32_t> integers(std::string_view name, int64_t n, int64_t b
   const uint64_t key = rng_key(3, name);
   std::vector<int32_t> x;
   for (int64_t i = 0; i < n; ++i)
-    x.push_back(static_cast<int32_t>(rng_uniform(key, static_cast<uint64_t>(i)) * static_cast<double>(below)));
+    x.push_back(
+        static_cast<int32_t>(rng_uniform(key, static_cast<uint64_t>(i)) * static_cast<double>(below)));
   return x;
 }
 
@@ -45,18 +47,20 @@ std::vector<To> converted(const std::vector<From>& x) {
 
 template <class T>
 ::testing::AssertionResult same_bits(const T* a, const T* b, int64_t n) {
-  if (n == 0 || std::memcmp(a, b, static_cast<size_t>(n) * sizeof(T)) == 0) return ::testing::AssertionSuccess();
+  if (n == 0 || std::memcmp(a, b, static_cast<size_t>(n) * sizeof(T)) == 0)
+    return ::testing::AssertionSuccess();
   int64_t i = 0, differ = 0, first = -1;
   for (; i < n; ++i) {
     if (std::memcmp(a + i, b + i, sizeof(T)) == 0) continue;
     if (differ++ == 0) first = i;
   }
-  return ::testing::AssertionFailure() << differ << " of " << n << " differ, first [" << first << "]: " << a[first]
-                                       << " and " << b[first];
+  return ::testing::AssertionFailure()
+         << differ << " of " << n << " differ, first [" << first << "]: " << a[first] << " and " << b[first];
 }
 template <class T>
 ::testing::AssertionResult same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  if (a.size() != b.size()) return ::testing::AssertionFailure() << a.size() << " and " << b.size() << " values";
+  if (a.size() != b.size())
+    return ::testing::AssertionFailure() << a.size() << " and " << b.size() << " values";
   return same_bits(a.data(), b.data(), static_cast<int64_t>(a.size()));
 }
 

@@ -19,9 +19,9 @@ constexpr Dtype kAll[] = {Dtype::kF64, Dtype::kF32, Dtype::kBF16, Dtype::kF16, D
                           Dtype::kI32, Dtype::kI16, Dtype::kI8,   Dtype::kU8,  Dtype::kBool};
 
 TEST(Dtype, NamesAndSizes) {
-  const std::pair<const char*, int64_t> expected[] = {{"F64", 8}, {"F32", 4}, {"BF16", 2}, {"F16", 2},
-                                                      {"F8_E4M3", 1}, {"I64", 8}, {"I32", 4}, {"I16", 2},
-                                                      {"I8", 1}, {"U8", 1}, {"BOOL", 1}};
+  const std::pair<const char*, int64_t> expected[] = {{"F64", 8},     {"F32", 4}, {"BF16", 2}, {"F16", 2},
+                                                      {"F8_E4M3", 1}, {"I64", 8}, {"I32", 4},  {"I16", 2},
+                                                      {"I8", 1},      {"U8", 1},  {"BOOL", 1}};
   for (size_t i = 0; i < std::size(kAll); ++i) {
     EXPECT_EQ(dtype_name(kAll[i]), expected[i].first);
     EXPECT_EQ(dtype_size(kAll[i]), expected[i].second);
@@ -107,7 +107,8 @@ TEST(F16, EveryCode) {
 // 1-4-3, bias 7, no infinity, from its definition.
 double e4m3_value(uint32_t byte) {
   const uint32_t exponent = byte >> 3 & 15, mantissa = byte & 7;
-  const double v = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, static_cast<int>(exponent) - 10);
+  const double v =
+      exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, static_cast<int>(exponent) - 10);
   return byte & 0x80 ? -v : v;
 }
 TEST(E4m3, EveryByteRoundTrips) {

@@ -56,12 +56,14 @@ TEST(Files, AMovedMapKeepsItsBytes) {
 
 TEST(Files, ErrorsNameThePathAndTheReason) {
   const TemporaryDirectory d;
-  EXPECT_NE(error_of([&] { MappedFile f(d / "absent"); }).find((d / "absent") + ": cannot open"), std::string::npos);
+  EXPECT_NE(error_of([&] { MappedFile f(d / "absent"); }).find((d / "absent") + ": cannot open"),
+            std::string::npos);
   EXPECT_NE(error_of([&] { MappedFile f(d.path()); }).find("not a regular file"), std::string::npos);
   EXPECT_NE(error_of([&] { FileWriter f(d / "no/such"); }).find("cannot create"), std::string::npos);
   EXPECT_NE(error_of([&] { (void)list_directory(d / "absent"); }).find("cannot list"), std::string::npos);
   write_file_atomic(d / "file", "x");
-  EXPECT_NE(error_of([&] { make_directories(d / "file/below"); }).find("cannot create directory"), std::string::npos);
+  EXPECT_NE(error_of([&] { make_directories(d / "file/below"); }).find("cannot create directory"),
+            std::string::npos);
 }
 
 TEST(Files, AtomicReplaceKeepsOldMapsAndLeavesNothingBeside) {

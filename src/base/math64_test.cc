@@ -91,7 +91,8 @@ TEST(Math64, PowIsWithinItsBound) {
   for (uint64_t i = 0; i < 20000; ++i) {
     const double base = 0.01 + 1e5 * rng_uniform(8, i), exponent = 8 * rng_uniform(9, i) - 4;
     const long double want = std::pow(static_cast<long double>(base), static_cast<long double>(exponent));
-    const double error = static_cast<double>(std::fabs(static_cast<long double>(pow64(base, exponent)) - want) / want);
+    const double error =
+        static_cast<double>(std::fabs(static_cast<long double>(pow64(base, exponent)) - want) / want);
     EXPECT_LT(error, 1e-15 + 2.5e-16 * std::fabs(exponent * std::log(base))) << base << " ^ " << exponent;
   }
   EXPECT_EQ(pow64(5, 0), 1);

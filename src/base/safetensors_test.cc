@@ -36,7 +36,8 @@ class Safetensors : public ::testing::Test {
     } catch (const Error& e) {
       const std::string message = e.what();
       EXPECT_NE(message.find(path), std::string::npos) << message;
-      for (const std::string& part : parts) EXPECT_NE(message.find(part), std::string::npos) << message << "\n lacks " << part;
+      for (const std::string& part : parts)
+        EXPECT_NE(message.find(part), std::string::npos) << message << "\n lacks " << part;
     }
   }
   TemporaryDirectory directory_;
@@ -98,9 +99,9 @@ TEST_F(Safetensors, WhatIsWrittenIsRead) {
 }
 
 TEST_F(Safetensors, ValuesNeedNoAlignment) {
-  const SafetensorsFile file(
-      write(R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
-            std::string("!") + std::string("\0\0\x80\x3f", 4)));
+  const SafetensorsFile file(write(
+      R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
+      std::string("!") + std::string("\0\0\x80\x3f", 4)));
   EXPECT_EQ(to_f32(file.at("x")), std::vector<float>{1.0f});
 }
 
@@ -139,34 +140,47 @@ TEST_F(Safetensors, RefusesOversizeHeaders) {
 
 TEST_F(Safetensors, RefusesBytesThatNoTensorOwns) {
   expect_error(write(kTwo, kTwoData + "!"), {"1 bytes after the last tensor"});
-  expect_error(write(entry(R"("dtype":"U8","shape":[2],"data_offsets":[1,3])"), "abc"), {": t", "1 unused bytes"});
+  expect_error(write(entry(R"("dtype":"U8","shape":[2],"data_offsets":[1,3])"), "abc"),
+               {": t", "1 unused bytes"});
   expect_error(write("{}", "abc"), {"3 bytes after"});
   EXPECT_TRUE(SafetensorsFile(write("{}", "")).tensors().empty());
 }
 
 TEST_F(Safetensors, RefusesOverlaps) {
-  expect_error(write(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[3],"data_offsets":[2,5]}})",
-                     "12345"),
-               {": b", "overlaps", "byte 2"});
-  expect_error(write(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})",
-                     "123"),
-               {"overlaps"});
+  expect_error(
+      write(
+          R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[3],"data_offsets":[2,5]}})",
+          "12345"),
+      {": b", "overlaps", "byte 2"});
+  expect_error(
+      write(
+          R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})",
+          "123"),
+      {"overlaps"});
 }
 
 TEST_F(Safetensors, RefusesSizesThatDoNotFitTheirBytes) {
-  expect_error(write(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), "1234"), {": t", "F32 [2] needs 8 bytes", "gives 4"});
-  expect_error(write(entry(R"("dtype":"F32","shape":[1],"data_offsets":[0,5])"), "12345"), {"needs 4 bytes", "gives 5"});
+  expect_error(write(entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])"), "1234"),
+               {": t", "F32 [2] needs 8 bytes", "gives 4"});
+  expect_error(write(entry(R"("dtype":"F32","shape":[1],"data_offsets":[0,5])"), "12345"),
+               {"needs 4 bytes", "gives 5"});
   expect_error(write(entry(R"("dtype":"U8","shape":[4],"data_offsets":[4,0])"), "1234"), {": t", "4..0"});
-  expect_error(write(entry(R"("dtype":"U8","shape":[4],"data_offsets":[0,18446744073709551615])"), "1234"), {": t"});
-  expect_error(write(entry(R"("dtype":"U8","shape":[4],"data_offsets":[18446744073709551612,18446744073709551615])"), "1234"), {": t"});
+  expect_error(write(entry(R"("dtype":"U8","shape":[4],"data_offsets":[0,18446744073709551615])"), "1234"),
+               {": t"});
+  expect_error(
+      write(entry(R"("dtype":"U8","shape":[4],"data_offsets":[18446744073709551612,18446744073709551615])"),
+            "1234"),
+      {": t"});
 }
 
 TEST_F(Safetensors, RefusesSizesThatOverflow) {
   const std::string tail = R"(,"data_offsets":[0,0])";
   // The product wraps to zero in 64 bits.
   expect_error(write(entry(R"("dtype":"F32","shape":[4294967296,4294967296])" + tail), ""), {": t"});
-  expect_error(write(entry(R"("dtype":"F32","shape":[281474976710656,281474976710656])" + tail), ""), {": t", "too large"});
-  expect_error(write(entry(R"("dtype":"F32","shape":[9223372036854775808])" + tail), ""), {": t", "bad size"});
+  expect_error(write(entry(R"("dtype":"F32","shape":[281474976710656,281474976710656])" + tail), ""),
+               {": t", "too large"});
+  expect_error(write(entry(R"("dtype":"F32","shape":[9223372036854775808])" + tail), ""),
+               {": t", "bad size"});
   expect_error(write(entry(R"("dtype":"F32","shape":[-1])" + tail), ""), {": t", "bad size"});
   expect_error(write(entry(R"("dtype":"F32","shape":[1.0])" + tail), ""), {": t", "bad size"});
   expect_error(write(entry(R"("dtype":"F32","shape":[1,1,1,1,1,1,1,1,1])" + tail), ""), {": t", "at most 8"});
@@ -181,7 +195,8 @@ TEST_F(Safetensors, RefusesWrongEntries) {
   expect_error(write(entry(R"("dtype":5,"shape":[0],"data_offsets":[0,0])"), ""), {": t", "dtype 5"});
   expect_error(write(entry(R"("dtype":"U8","shape":0,"data_offsets":[0,0])"), ""), {": t", "shape"});
   expect_error(write(entry(R"("dtype":"U8","shape":[0],"data_offsets":[0])"), ""), {": t", "data_offsets"});
-  expect_error(write(entry(R"("dtype":"U8","shape":[0],"data_offsets":[0,-1])"), ""), {": t", "data_offsets"});
+  expect_error(write(entry(R"("dtype":"U8","shape":[0],"data_offsets":[0,-1])"), ""),
+               {": t", "data_offsets"});
   expect_error(write(entry(R"("dtype":"U8","shape":[0],"data_offsets":"ab")"), ""), {": t", "data_offsets"});
 }
 

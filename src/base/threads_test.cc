@@ -15,7 +15,8 @@ TEST(ThreadPool, CallsEveryThreadOnce) {
     ThreadPool pool(size);
     EXPECT_EQ(pool.size(), size);
     std::vector<int> calls(static_cast<size_t>(size), 0);
-    for (int round = 0; round < 200; ++round) pool.run([&](int thread) { ++calls[static_cast<size_t>(thread)]; });
+    for (int round = 0; round < 200; ++round)
+      pool.run([&](int thread) { ++calls[static_cast<size_t>(thread)]; });
     EXPECT_EQ(calls, std::vector<int>(static_cast<size_t>(size), 200));
   }
 }
@@ -77,7 +78,8 @@ TEST(ThreadPool, AllThreadsThrowingGivesOneException) {
   ThreadPool pool(4);
   EXPECT_THROW(pool.run([](int) { throw std::runtime_error("all"); }), std::runtime_error);
   EXPECT_NO_THROW(pool.run([](int) {}));
-  EXPECT_THROW(pool.parallel_for(1, [](int64_t, int64_t, int) { throw std::runtime_error("one"); }), std::runtime_error);
+  EXPECT_THROW(pool.parallel_for(1, [](int64_t, int64_t, int) { throw std::runtime_error("one"); }),
+               std::runtime_error);
 }
 
 // After more than the spinning time workers sleep; they must wake up again.

@@ -15,7 +15,8 @@ void verify_dequantised(const ModelCase& c, const Model& m) {
     if (!tensor.starts_with(prefix)) continue;
     const model::Param* p = m.table.find(tensor.substr(prefix.size()));
     if (p == nullptr) fail(c.golden.path() + ": " + tensor, "is not a parameter of the model", "");
-    check_bits(c.report, tensor, std::vector<float>(p->data(), p->data() + p->elements()), c.golden.f32(tensor, p->shape));
+    check_bits(c.report, tensor, std::vector<float>(p->data(), p->data() + p->elements()),
+               c.golden.f32(tensor, p->shape));
   }
 }
 
@@ -28,7 +29,8 @@ void verify_rounded_weights(const ModelCase& c, Model& m) {
   m.pack(c.ctx, m.version + 1);
   const ModelRun run = run_objective(c, m, 0, false);
   check_absolute(c.report, "logits_dequant_bf16", run.values.at("logits"),
-                 c.golden.f32("logits_dequant_bf16", {c.rows, c.length, c.config.vocab_size}), Accept::kFp8Logits);
+                 c.golden.f32("logits_dequant_bf16", {c.rows, c.length, c.config.vocab_size}),
+                 Accept::kFp8Logits);
   if (c.golden.has("loss_dequant_bf16"))
     check_absolute(c.report, "loss_dequant_bf16", std::vector<double>{run.main_loss()},
                    c.golden.f64("loss_dequant_bf16", {1}), Accept::kLoss);
@@ -40,11 +42,13 @@ void verify_w8a8(const ModelCase& c) {
     const model::CheckpointFiles files(c.directory);
     const W8a8Result got = w8a8_forward(c.ctx, c.config, files, c.input(), form == "_w8a8_ue8m0");
     check_absolute(c.report, "logits" + form, got.logits,
-                   c.golden.f32("logits" + form, {c.rows, c.length, c.config.vocab_size}), Accept::kW8a8Logits);
+                   c.golden.f32("logits" + form, {c.rows, c.length, c.config.vocab_size}),
+                   Accept::kW8a8Logits);
     for (const auto& [layer, indices] : got.indices) {
       const std::string name = fmt::format("layers.{}.router.indices{}", layer, form);
       if (c.golden.has(name))
-        check_bits(c.report, name, indices, c.golden.i32(name, {c.rows * c.length, c.config.num_experts_per_tok}));
+        check_bits(c.report, name, indices,
+                   c.golden.i32(name, {c.rows * c.length, c.config.num_experts_per_tok}));
     }
   }
 }

@@ -15,7 +15,8 @@ struct Continuation {
   std::vector<float> logits;  // [steps, V], each row produced the token beside it
 };
 
-Continuation continue_greedily(kernels::Ctx& ctx, Model& m, const std::vector<int32_t>& prompt, int64_t steps, bool absorbed) {
+Continuation continue_greedily(kernels::Ctx& ctx, Model& m, const std::vector<int32_t>& prompt, int64_t steps,
+                               bool absorbed) {
   const int64_t hidden = m.config.hidden_size, vocab = m.config.vocab_size;
   const int64_t positions = static_cast<int64_t>(prompt.size()) + steps;
   const int64_t pages = (positions + kernels::kPageTokens - 1) / kernels::kPageTokens;
@@ -28,7 +29,8 @@ Continuation continue_greedily(kernels::Ctx& ctx, Model& m, const std::vector<in
   for (int64_t step = 0, position = 0; step < steps; ++step) {
     const int64_t n = static_cast<int64_t>(chunk.size());
     model::TokenBatch batch;
-    batch.add(chunk.data(), n, position, table.data(), absorbed && step > 0);  // prompt tokens are always expanded
+    batch.add(chunk.data(), n, position, table.data(),
+              absorbed && step > 0);  // prompt tokens are always expanded
     arena.rewind(0);
     float* x = arena.alloc<float>(n * hidden);
     float* h = arena.alloc<float>(n * hidden);
@@ -48,17 +50,21 @@ Continuation continue_greedily(kernels::Ctx& ctx, Model& m, const std::vector<in
 void verify_generation(const ModelCase& c) {
   if (!c.golden.has("gen.tokens")) return;
   const int64_t length = c.golden.shape("gen.prompt", 1)[0], steps = c.golden.shape("gen.tokens", 1)[0];
-  const std::vector<int64_t> ids = c.golden.i64("gen.prompt", {length}), want = c.golden.i64("gen.tokens", {steps});
+  const std::vector<int64_t> ids = c.golden.i64("gen.prompt", {length}),
+                             want = c.golden.i64("gen.tokens", {steps});
   const std::vector<float> want_logits = c.golden.f32("gen.step_logits", {steps, c.config.vocab_size});
   std::vector<int32_t> prompt;
   for (int64_t id : ids) {
     if (id < 0 || id >= c.config.vocab_size)
-      fail(c.golden.path() + ": gen.prompt", fmt::format("token {} of a vocabulary of {}", id, c.config.vocab_size), "");
+      fail(c.golden.path() + ": gen.prompt",
+           fmt::format("token {} of a vocabulary of {}", id, c.config.vocab_size), "");
     prompt.push_back(static_cast<int32_t>(id));
   }
   if (prompt.empty() || length + steps > c.config.max_position_embeddings)
-    fail(c.golden.path() + ": gen.prompt", fmt::format("{} tokens and {} steps do not fit", length, steps), "");
-  const std::unique_ptr<Model> m = model::load_model(c.ctx, c.directory, {kernels::Operand::kF32, false, true});
+    fail(c.golden.path() + ": gen.prompt", fmt::format("{} tokens and {} steps do not fit", length, steps),
+         "");
+  const std::unique_ptr<Model> m =
+      model::load_model(c.ctx, c.directory, {kernels::Operand::kF32, false, true});
   for (bool absorbed : {false, true}) {
     const Continuation got = continue_greedily(c.ctx, *m, prompt, steps, absorbed);
     const std::string form = absorbed ? " [absorbed cache]" : "";

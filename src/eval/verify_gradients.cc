@@ -21,10 +21,12 @@ double norm(const std::vector<float>& x) {
   return std::sqrt(sum);
 }
 
-const model::Param& parameter(const ModelCase& c, const Model& m, const std::string& tensor, const std::string& name) {
+const model::Param& parameter(const ModelCase& c, const Model& m, const std::string& tensor,
+                              const std::string& name) {
   const model::Param* p = m.table.find(name);
   if (p == nullptr)
-    fail(c.golden.path() + ": " + tensor, "is not a parameter of the model", "the case and config.json do not fit");
+    fail(c.golden.path() + ": " + tensor, "is not a parameter of the model",
+         "the case and config.json do not fit");
   return *p;
 }
 std::vector<float> gradient_of(const ModelRun& run, const model::Param& p) {
@@ -43,7 +45,8 @@ void verify_gradients(const ModelCase& c, const Model& m, const ModelRun& run, c
       check_bits(c.report, tensor, got, std::vector<float>(got.size(), 0.0f));  // an expert without tokens
       continue;
     }
-    add_check(c.report, tensor, largest_distance(got, want) / scale, {Accept::kGradient, "of the largest value"});
+    add_check(c.report, tensor, largest_distance(got, want) / scale,
+              {Accept::kGradient, "of the largest value"});
   }
 }
 
@@ -76,7 +79,8 @@ std::vector<Layer> router_layers(const ModelCase& c, const ModelRun& run) {
 
 double layer_balance(const ModelCase& c, Layer* layer, double alpha) {
   std::vector<float> f;
-  return kernels::balance_loss(c.config.route(), {alpha, c.length, c.rows}, layer->routing(), c.rows * c.length, &f);
+  return kernels::balance_loss(c.config.route(), {alpha, c.length, c.rows}, layer->routing(),
+                               c.rows * c.length, &f);
 }
 
 void check_f64(const ModelCase& c, const std::string& name, double got) {
@@ -84,10 +88,13 @@ void check_f64(const ModelCase& c, const std::string& name, double got) {
 }
 
 // m: everything about balancing of one layer.
-void verify_layer_balance(const ModelCase& c, const Model& m, Layer* layer, const std::vector<int64_t>& counts) {
-  const int64_t experts = c.config.n_routed_experts, top_k = c.config.num_experts_per_tok, tokens = c.rows * c.length;
+void verify_layer_balance(const ModelCase& c, const Model& m, Layer* layer,
+                          const std::vector<int64_t>& counts) {
+  const int64_t experts = c.config.n_routed_experts, top_k = c.config.num_experts_per_tok,
+                tokens = c.rows * c.length;
   const std::string balance = layer->prefix + "balance_loss", top = layer->prefix + "balance_topk_indices";
-  const std::string count = layer->prefix + "router.counts", bias = layer->prefix + "e_score_correction_bias_after";
+  const std::string count = layer->prefix + "router.counts",
+                    bias = layer->prefix + "e_score_correction_bias_after";
   if (c.golden.has(balance)) check_f64(c, balance, layer_balance(c, layer, c.alpha));
   if (c.golden.has(top)) {
     std::vector<int32_t> got(static_cast<size_t>(tokens * top_k));
@@ -96,7 +103,8 @@ void verify_layer_balance(const ModelCase& c, const Model& m, Layer* layer, cons
     check_bits(c.report, top, got, c.golden.i32(top, {tokens, top_k}));
   }
   if (c.golden.has(count))
-    check_bits(c.report, count, std::vector<int32_t>(counts.begin(), counts.end()), c.golden.i32(count, {experts}));
+    check_bits(c.report, count, std::vector<int32_t>(counts.begin(), counts.end()),
+               c.golden.i32(count, {experts}));
   if (c.golden.has(bias)) {
     const std::string name = "model." + layer->prefix + "mlp.gate.e_score_correction_bias";
     const model::Param& p = parameter(c, m, bias, name);
@@ -106,7 +114,8 @@ void verify_layer_balance(const ModelCase& c, const Model& m, Layer* layer, cons
   }
 }
 
-// c: the auxiliary loss of V2's code, whose factor stands in the tensors' names, and gradients of loss + that loss.
+// c: the auxiliary loss of V2's code, whose factor stands in the tensors' names, and gradients of loss + that
+// loss.
 void verify_auxiliary(const ModelCase& c, Model& m, std::vector<Layer>* layers) {
   constexpr double kAlpha = 0.1;
   const std::string loss = "seq_aux_loss_alpha0.1", gradient = "grad_with_aux0.1.";
@@ -118,9 +127,11 @@ void verify_auxiliary(const ModelCase& c, Model& m, std::vector<Layer>* layers) 
     sum += value;
   }
   const std::vector<std::string> left = c.golden.unused();
-  if (std::none_of(left.begin(), left.end(), [&](const std::string& n) { return n.starts_with(gradient); })) return;
+  if (std::none_of(left.begin(), left.end(), [&](const std::string& n) { return n.starts_with(gradient); }))
+    return;
   const ModelRun run = run_objective(c, m, kAlpha, true);
-  add_check(c.report, loss + " (sum of the layers)", distance(run.result.balance, sum), {Accept::kLoss, "absolute"});
+  add_check(c.report, loss + " (sum of the layers)", distance(run.result.balance, sum),
+            {Accept::kLoss, "absolute"});
   verify_gradients(c, m, run, gradient);
 }
 }  // namespace
@@ -161,7 +172,8 @@ int64_t tokens_routed_differently(const ModelRun& a, const ModelRun& b, int64_t 
 
 void verify_bf16(const ModelCase& c, const ModelRun& f32_run) {
   if (!c.golden.has("logits")) return;
-  const std::unique_ptr<Model> m = model::load_model(c.ctx, c.directory, {kernels::Operand::kBF16, true, false});
+  const std::unique_ptr<Model> m =
+      model::load_model(c.ctx, c.directory, {kernels::Operand::kBF16, true, false});
   const ModelRun run = run_objective(c, *m, c.alpha, c.gradients);
   const std::vector<float> want = c.golden.f32("logits", {c.rows, c.length, c.config.vocab_size});
   add_check(c.report, "bf16.logits (median)", median_distance(run.values.at("logits"), want),
@@ -169,7 +181,8 @@ void verify_bf16(const ModelCase& c, const ModelRun& f32_run) {
   if (!c.gradients) return;
   const int64_t differ = tokens_routed_differently(run, f32_run, c.config.num_experts_per_tok);
   if (differ > 0) {
-    c.report->checks.back().note += fmt::format("; {} tokens are routed differently, so gradients are not comparable", differ);
+    c.report->checks.back().note +=
+        fmt::format("; {} tokens are routed differently, so gradients are not comparable", differ);
     return;
   }
   std::vector<float> got, golden;
@@ -181,7 +194,8 @@ void verify_bf16(const ModelCase& c, const ModelRun& f32_run) {
     golden.insert(golden.end(), w.begin(), w.end());
   }
   for (size_t i = 0; i < got.size(); ++i) got[i] -= golden[i];
-  add_check(c.report, "bf16.grad (norm)", norm(got) / norm(golden), {Accept::kBf16Gradient, "norm of the error by norm"});
+  add_check(c.report, "bf16.grad (norm)", norm(got) / norm(golden),
+            {Accept::kBf16Gradient, "norm of the error by norm"});
 }
 
 }  // namespace frugal::eval

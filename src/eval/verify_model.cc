@@ -36,7 +36,8 @@ ModelRun run_objective(const ModelCase& c, Model& m, double alpha, bool gradient
 
 namespace {
 // The first `kept` of every `length` rows.
-std::vector<float> without_last_rows(const std::vector<float>& x, int64_t sequences, int64_t length, int64_t kept) {
+std::vector<float> without_last_rows(const std::vector<float>& x, int64_t sequences, int64_t length,
+                                     int64_t kept) {
   const size_t columns = x.size() / static_cast<size_t>(sequences * length);
   std::vector<float> y;
   for (int64_t s = 0; s < sequences; ++s) {
@@ -61,19 +62,23 @@ Expected expected(const ModelCase& c, const std::string& name, const std::vector
   const int64_t length = name.starts_with("mtp.") ? c.length - 1 : c.length;
   const int64_t columns = static_cast<int64_t>(seen.size()) / (c.rows * c.length);
   Expected e{without_last_rows(seen, c.rows, c.length, length), {}};
-  if (name.find("router.") != std::string::npos) e.shape = {c.rows * length, columns};
-  else e.shape = {c.rows, length, columns};
+  if (name.find("router.") != std::string::npos)
+    e.shape = {c.rows * length, columns};
+  else
+    e.shape = {c.rows, length, columns};
   return e;
 }
 }  // namespace
 
-void verify_activations(const ModelCase& c, GoldenFile& golden, const std::string& prefix, const ModelRun& run) {
+void verify_activations(const ModelCase& c, GoldenFile& golden, const std::string& prefix,
+                        const ModelRun& run) {
   for (const std::string& name : golden.unused()) {
     const auto seen = run.values.find(name);
     if (seen == run.values.end()) continue;
     const Expected e = expected(c, name, seen->second);
     if (name.ends_with(".router.indices")) {
-      check_bits(c.report, prefix + name, std::vector<int32_t>(e.values.begin(), e.values.end()), golden.i32(name, e.shape));
+      check_bits(c.report, prefix + name, std::vector<int32_t>(e.values.begin(), e.values.end()),
+                 golden.i32(name, e.shape));
     } else {
       check_absolute(c.report, prefix + name, e.values, golden.f32(name, e.shape), tolerance_of(c, name));
     }
@@ -102,8 +107,9 @@ void verify_losses(const ModelCase& c, const ModelRun& run) {
 }
 
 namespace {
-// Both readings of the low-rank norms' epsilon lie within the accept limit of each other. `where` the result lies on
-// the line from the right one (0) to the other (1) tells them apart; a right float32 result is within 1e-5.
+// Both readings of the low-rank norms' epsilon lie within the accept limit of each other. `where` the result
+// lies on the line from the right one (0) to the other (1) tells them apart; a right float32 result is within
+// 1e-5.
 void verify_lora_norm_eps(const ModelCase& c, const ModelRun& run) {
   const std::string name = "logits_lowrank_norm_eps_from_config";
   if (!c.golden.has(name)) return;
@@ -111,7 +117,8 @@ void verify_lora_norm_eps(const ModelCase& c, const ModelRun& run) {
   const std::vector<float>& got = run.values.at("logits");
   const std::vector<float> right = c.golden.f32("logits", shape), other = c.golden.f32(name, shape);
   constexpr double kCorrect = 1e-5;
-  add_check(c.report, name, largest_distance(got, right), {kCorrect, "absolute, to `logits`: the reading with 1e-6"});
+  add_check(c.report, name, largest_distance(got, right),
+            {kCorrect, "absolute, to `logits`: the reading with 1e-6"});
   double along = 0, length = 0;
   for (size_t i = 0; i < right.size(); ++i) {
     const double step = static_cast<double>(other[i]) - static_cast<double>(right[i]);
@@ -131,7 +138,8 @@ void verify_mtp_before_norm(const ModelCase& c, Model& m) {
   for (int64_t shift = 0; shift < 2; ++shift) {
     for (int64_t b = 0; b < c.rows; ++b) {
       for (int64_t t = 0; t < c.length; ++t)
-        row[static_cast<size_t>(t)] = std::max(0, c.tokens[static_cast<size_t>(b * (c.length + 2) + t + shift)]);
+        row[static_cast<size_t>(t)] =
+            std::max(0, c.tokens[static_cast<size_t>(b * (c.length + 2) + t + shift)]);
       (shift == 0 ? batch : next).add(row.data(), c.length, 0);
     }
   }
@@ -173,12 +181,15 @@ void read_tokens(ModelCase* c) {
 }
 
 // Numbers of the case that are inputs of the loss.
-double input_scalar(ModelCase* c, const char* name) { return c->golden.has(name) ? c->golden.f64(name, {1})[0] : 0; }
+double input_scalar(ModelCase* c, const char* name) {
+  return c->golden.has(name) ? c->golden.f64(name, {1})[0] : 0;
+}
 
 void list_unchecked(const ModelCase& c, const GoldenFile* cache) {
   c.report->unchecked = c.golden.unused();
   if (cache)
-    for (const std::string& name : cache->unused()) c.report->unchecked.push_back("mla_cache.safetensors: " + name);
+    for (const std::string& name : cache->unused())
+      c.report->unchecked.push_back("mla_cache.safetensors: " + name);
   for (const std::string& file : list_directory(c.directory))
     if (file.ends_with(".safetensors") && !file.starts_with("model") && file != "golden.safetensors" &&
         file != "mla_cache.safetensors")
@@ -210,8 +221,10 @@ CaseReport verify_model(kernels::Ctx& ctx, const std::string& directory) {
   verify_gradients(c, *m, run, "grad.");
   verify_balance(c, *m, run);
   verify_generation(c);
-  if (c.config.fp8) verify_fp8(c, *m);
-  else verify_bf16(c, run);
+  if (c.config.fp8)
+    verify_fp8(c, *m);
+  else
+    verify_bf16(c, run);
   list_unchecked(c, cache.get());
   return report;
 }

@@ -31,10 +31,10 @@ struct ModelCase {
   GoldenFile& golden;
   CaseReport* report;
   model::ModelConfig config;
-  int64_t rows = 0, length = 0;     // B, T
-  std::vector<int32_t> tokens{};    // [B, T + 2]: two missing look-ahead tokens end every row
-  double lambda = 0, alpha = 0;     // of the MTP loss and the balance loss in the case's gradients; 0: none
-  bool gradients = false;           // the case holds some
+  int64_t rows = 0, length = 0;   // B, T
+  std::vector<int32_t> tokens{};  // [B, T + 2]: two missing look-ahead tokens end every row
+  double lambda = 0, alpha = 0;   // of the MTP loss and the balance loss in the case's gradients; 0: none
+  bool gradients = false;         // the case holds some
 
   model::TokenRows input() const { return {tokens.data(), rows, length}; }
 };
@@ -42,22 +42,26 @@ struct ModelCase {
 struct ModelRun {
   model::ObjectiveResult result;
   int64_t main_targets = 0, mtp_targets = 0;
-  std::vector<float> grads;                           // flat, empty without gradients
-  std::map<std::string, std::vector<float>> values;   // what the probe saw, by name
+  std::vector<float> grads;                          // flat, empty without gradients
+  std::map<std::string, std::vector<float>> values;  // what the probe saw, by name
   double main_loss() const { return result.nll / static_cast<double>(main_targets); }
   double mtp_loss() const { return result.mtp_nll / static_cast<double>(mtp_targets); }
 };
 ModelRun run_objective(const ModelCase& c, model::Model& m, double alpha, bool gradients);
 
-// Tensors whose name the probe knows: logits, hidden states, branch outputs, router, mtp.*, and the latent cache.
-void verify_activations(const ModelCase& c, GoldenFile& golden, const std::string& prefix, const ModelRun& run);
+// Tensors whose name the probe knows: logits, hidden states, branch outputs, router, mtp.*, and the latent
+// cache.
+void verify_activations(const ModelCase& c, GoldenFile& golden, const std::string& prefix,
+                        const ModelRun& run);
 // nll and every loss but those of the balance.
 void verify_losses(const ModelCase& c, const ModelRun& run);
-// The other readings of the configuration that some cases hold (lora norm epsilon, MTP before the final norm).
+// The other readings of the configuration that some cases hold (lora norm epsilon, MTP before the final
+// norm).
 void verify_other_readings(const ModelCase& c, model::Model& m, const ModelRun& run);
 
 // grad.* (verify_gradients.cc)
-void verify_gradients(const ModelCase& c, const model::Model& m, const ModelRun& run, const std::string& prefix);
+void verify_gradients(const ModelCase& c, const model::Model& m, const ModelRun& run,
+                      const std::string& prefix);
 // Balance losses, expert counts, the bias update, and gradients of a second run with alpha 0.1.
 void verify_balance(const ModelCase& c, model::Model& m, const ModelRun& run);
 // Logits and gradients in bf16: median and norm, because a few tokens may be routed differently.

@@ -15,8 +15,13 @@ using kernels::quant_blocks;
 namespace {
 class Forward {
  public:
-  Forward(kernels::Ctx& ctx, const model::ModelConfig& config, const model::CheckpointFiles& files, bool ue8m0)
-      : ctx_(ctx), c_(config), files_(files), ue8m0_(ue8m0), table_(model::build_param_table(config, &weights_)) {}
+  Forward(kernels::Ctx& ctx, const model::ModelConfig& config, const model::CheckpointFiles& files,
+          bool ue8m0)
+      : ctx_(ctx),
+        c_(config),
+        files_(files),
+        ue8m0_(ue8m0),
+        table_(model::build_param_table(config, &weights_)) {}
 
   // Logits of one sequence; its router choices are appended.
   Row run(const int32_t* tokens, int64_t n, std::map<int64_t, std::vector<int32_t>>* indices) {
@@ -50,14 +55,17 @@ class Forward {
   static void add(const Row& y, Row* x) {
     for (size_t i = 0; i < y.size(); ++i) (*x)[i] += y[i];
   }
-  static Row slice(const Row& x, int64_t first, int64_t n) { return {x.begin() + first, x.begin() + first + n}; }
+  static Row slice(const Row& x, int64_t first, int64_t n) {
+    return {x.begin() + first, x.begin() + first + n};
+  }
 
   // x [rows, n] with n from the weight.
   Row norm(const std::string& name, const Row& x, double eps) const {
     const Row w = values(name);
     Row y;
     for (size_t at = 0; at < x.size(); at += w.size()) {
-      const Row row = ref::rmsnorm(slice(x, static_cast<int64_t>(at), static_cast<int64_t>(w.size())), w, eps);
+      const Row row =
+          ref::rmsnorm(slice(x, static_cast<int64_t>(at), static_cast<int64_t>(w.size())), w, eps);
       y.insert(y.end(), row.begin(), row.end());
     }
     return y;
@@ -77,7 +85,8 @@ class Forward {
     if (w == nullptr || w_scale == nullptr || w->dtype != Dtype::kF8E4M3)
       fail("model", name + " is not an F8_E4M3 matrix with scales", "this check is for FP8 checkpoints");
     (void)values(name);  // checks both shapes
-    const int64_t out = w->shape[0], in = w->shape[1], rows = static_cast<int64_t>(x.size()) / in, blocks = quant_blocks(in);
+    const int64_t out = w->shape[0], in = w->shape[1], rows = static_cast<int64_t>(x.size()) / in,
+                  blocks = quant_blocks(in);
     const std::vector<float> x32(x.begin(), x.end()), s_b = to_f32(*w_scale);
     std::vector<uint8_t> q(x.size());
     std::vector<float> s_a(static_cast<size_t>(rows * blocks));
@@ -91,8 +100,9 @@ class Forward {
           for (int64_t k = b * kQuantBlock; k < std::min(in, (b + 1) * kQuantBlock); ++k)
             sum += static_cast<double>(f32_from_e4m3(q[static_cast<size_t>(t * in + k)])) *
                    static_cast<double>(f32_from_e4m3(bytes[o * in + k]));
-          y[static_cast<size_t>(t * out + o)] += sum * static_cast<double>(s_a[static_cast<size_t>(t * blocks + b)]) *
-                                                 static_cast<double>(s_b[static_cast<size_t>(o / kQuantBlock * blocks + b)]);
+          y[static_cast<size_t>(t * out + o)] +=
+              sum * static_cast<double>(s_a[static_cast<size_t>(t * blocks + b)]) *
+              static_cast<double>(s_b[static_cast<size_t>(o / kQuantBlock * blocks + b)]);
         }
       }
     }
@@ -103,9 +113,10 @@ class Forward {
     const int64_t heads = c_.num_attention_heads, nope = c_.qk_nope_head_dim, rope = c_.qk_rope_head_dim;
     const int64_t qk = nope + rope, v_dim = c_.v_head_dim, lora = c_.kv_lora_rank;
     const double eps = static_cast<double>(model::kLoraNormEps);
-    Row q = c_.q_lora_rank == 0 ? product(at + "q_proj.weight", h)
-                                : product(at + "q_b_proj.weight",
-                                          norm(at + "q_a_layernorm.weight", product(at + "q_a_proj.weight", h), eps));
+    Row q = c_.q_lora_rank == 0
+                ? product(at + "q_proj.weight", h)
+                : product(at + "q_b_proj.weight",
+                          norm(at + "q_a_layernorm.weight", product(at + "q_a_proj.weight", h), eps));
     const Row kv_a = product(at + "kv_a_proj_with_mqa.weight", h);
     Row latent, k_pe;
     for (int64_t t = 0; t < n_; ++t) {
@@ -118,7 +129,8 @@ class Forward {
     const double factor = kernels::rope_cos_sin_factor(c_.rope);
     for (int64_t t = 0; t < n_; ++t) {
       ref::rope(inv_freq, factor, t, 1, k_pe.data() + t * rope);
-      for (int64_t i = 0; i < heads; ++i) ref::rope(inv_freq, factor, t, 1, q.data() + (t * heads + i) * qk + nope);
+      for (int64_t i = 0; i < heads; ++i)
+        ref::rope(inv_freq, factor, t, 1, q.data() + (t * heads + i) * qk + nope);
     }
     Row joined(static_cast<size_t>(n_ * heads * v_dim));
     for (int64_t i = 0; i < heads; ++i) {
@@ -150,13 +162,15 @@ class Forward {
     const Row bias = c_.has_correction_bias() ? values(at + "gate.e_score_correction_bias") : Row{};
     Row out = c_.n_shared_experts > 0 ? mlp(at + "shared_experts.", h) : Row(h.size(), 0.0);
     for (int64_t t = 0; t < n_; ++t) {
-      const Row scores = ref::route_scores(route, slice(logits, t * c_.n_routed_experts, c_.n_routed_experts));
+      const Row scores =
+          ref::route_scores(route, slice(logits, t * c_.n_routed_experts, c_.n_routed_experts));
       const std::vector<int32_t> chosen = ref::route_choice(route, scores, bias);
       const Row weight = ref::route_weights(route, scores, chosen);
       const Row token = slice(h, t * c_.hidden_size, c_.hidden_size);
       for (size_t k = 0; k < chosen.size(); ++k) {
         const Row y = mlp(fmt::format("{}experts.{}.", at, chosen[k]), token);
-        for (size_t i = 0; i < y.size(); ++i) out[static_cast<size_t>(t * c_.hidden_size) + i] += weight[k] * y[i];
+        for (size_t i = 0; i < y.size(); ++i)
+          out[static_cast<size_t>(t * c_.hidden_size) + i] += weight[k] * y[i];
       }
       indices->insert(indices->end(), chosen.begin(), chosen.end());
     }
@@ -173,8 +187,8 @@ class Forward {
 };
 }  // namespace
 
-W8a8Result w8a8_forward(kernels::Ctx& ctx, const model::ModelConfig& config, const model::CheckpointFiles& files,
-                        const model::TokenRows& input, bool ue8m0) {
+W8a8Result w8a8_forward(kernels::Ctx& ctx, const model::ModelConfig& config,
+                        const model::CheckpointFiles& files, const model::TokenRows& input, bool ue8m0) {
   Forward forward(ctx, config, files, ue8m0);
   W8a8Result result;
   for (int64_t row = 0; row < input.rows; ++row) {

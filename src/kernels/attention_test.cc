@@ -73,8 +73,8 @@ Result run(Ctx& ctx, const Problem& p, int64_t chunk = 0) {
       first_row += p.lengths[s];
       if (n <= 0) continue;
       writes.push_back({p.layout(), pages[s]->pages(), at, n, k.data() + row * p.kv_heads * p.key_dim,
-                        p.kv_heads * p.key_dim, v.data() + row * p.kv_heads * p.value_dim, p.kv_heads * p.value_dim,
-                        p.value_dim});
+                        p.kv_heads * p.key_dim, v.data() + row * p.kv_heads * p.value_dim,
+                        p.kv_heads * p.value_dim, p.value_dim});
       sequences.push_back({pages[s]->pages(), row, n, at});
     }
     write_pages(ctx, writes);
@@ -114,13 +114,14 @@ float lane_sum(const std::vector<float>& x) {
 }
 
 // q [key_dim]; keys and values of the positions 0 .. visible - 1 with their strides.
-void restate(const Level& level, const Problem& p, const float* q, const float* k, int64_t stride_k, const float* v,
-             int64_t stride_v, int64_t visible, float* out, float* lse) {
+void restate(const Level& level, const Problem& p, const float* q, const float* k, int64_t stride_k,
+             const float* v, int64_t stride_v, int64_t visible, float* out, float* lse) {
   float m = 0, l = 0;
   for (int64_t key0 = 0; key0 < visible; key0 += 64) {
     const int64_t n = std::min<int64_t>(64, visible - key0);
     std::vector<float> s, weights;
-    for (int64_t j = key0; j < key0 + n; ++j) s.push_back(product(p.operand, p.key_dim, q, k + j * stride_k, 1) * p.scale);
+    for (int64_t j = key0; j < key0 + n; ++j)
+      s.push_back(product(p.operand, p.key_dim, q, k + j * stride_k, 1) * p.scale);
     float top = key0 == 0 ? s[0] : m;
     for (float x : s) top = top > x ? top : x;
     for (float x : s) weights.push_back(level.exp1(x - top));
@@ -145,9 +146,9 @@ Result restated(const Level& level, const Problem& p) {
     for (int64_t t = 0; t < length; ++t) {
       for (int64_t h = 0; h < p.heads; ++h) {
         const int64_t g = h / (p.heads / p.kv_heads), row = (first + t) * p.heads + h;
-        restate(level, p, q.data() + row * p.key_dim, k.data() + (first * p.kv_heads + g) * p.key_dim, p.kv_heads * p.key_dim,
-                v.data() + (first * p.kv_heads + g) * p.value_dim, p.kv_heads * p.value_dim, t + 1,
-                r.out.data() + row * p.value_dim, r.lse.data() + row);
+        restate(level, p, q.data() + row * p.key_dim, k.data() + (first * p.kv_heads + g) * p.key_dim,
+                p.kv_heads * p.key_dim, v.data() + (first * p.kv_heads + g) * p.value_dim,
+                p.kv_heads * p.value_dim, t + 1, r.out.data() + row * p.value_dim, r.lse.data() + row);
       }
     }
     first += length;
@@ -173,8 +174,8 @@ TEST(Attention, EqualsTheContract) {
 // ---- values against double ----
 
 template <class T>
-std::vector<T> head_of(const std::vector<float>& x, int64_t first, int64_t tokens, int64_t heads, int64_t head, int64_t dim,
-                       bool rounded) {
+std::vector<T> head_of(const std::vector<float>& x, int64_t first, int64_t tokens, int64_t heads,
+                       int64_t head, int64_t dim, bool rounded) {
   std::vector<T> y;
   for (int64_t t = first; t < first + tokens; ++t)
     for (int64_t d = 0; d < dim; ++d) {
@@ -201,15 +202,17 @@ TEST(Attention, AgreesWithDouble) {
     int64_t first = 0;
     for (int64_t n : p.lengths) {
       for (int64_t h = 0; h < p.heads; ++h) {
-        const auto a = reference::attention(head_of<double>(p.q(), first, n, p.heads, h, p.key_dim, rounded),
-                                            head_of<double>(p.k(), first, n, p.heads, h, p.key_dim, rounded),
-                                            head_of<double>(p.v(), first, n, p.heads, h, p.value_dim, rounded), n,
-                                            static_cast<double>(p.scale));
+        const auto a =
+            reference::attention(head_of<double>(p.q(), first, n, p.heads, h, p.key_dim, rounded),
+                                 head_of<double>(p.k(), first, n, p.heads, h, p.key_dim, rounded),
+                                 head_of<double>(p.v(), first, n, p.heads, h, p.value_dim, rounded), n,
+                                 static_cast<double>(p.scale));
         const std::vector<double> out = head_of<double>(got.out, first, n, p.heads, h, p.value_dim, false);
         for (size_t i = 0; i < out.size(); ++i) error.push_back(out[i] - a.out[i]);
         want.insert(want.end(), a.out.begin(), a.out.end());
         for (int64_t t = 0; t < n; ++t)
-          EXPECT_NEAR(static_cast<double>(got.lse[static_cast<size_t>((first + t) * p.heads + h)]), a.lse[static_cast<size_t>(t)], 2e-6);
+          EXPECT_NEAR(static_cast<double>(got.lse[static_cast<size_t>((first + t) * p.heads + h)]),
+                      a.lse[static_cast<size_t>(t)], 2e-6);
       }
       first += n;
     }
@@ -267,8 +270,9 @@ TEST(Attention, IsCausal) {
   for (size_t i = static_cast<size_t>(changed * p.heads * p.key_dim); i < k.size(); ++i) k[i] = 1e30f;
   for (size_t i = static_cast<size_t>(changed * p.heads * p.value_dim); i < v.size(); ++i) v[i] = -1e30f;
   const PageSet pages(p.layout(), p.tokens());
-  const PageWrite write{p.layout(), pages.pages(), 0, p.tokens(), k.data(), p.heads * p.key_dim, v.data(),
-                        p.heads * p.value_dim, p.value_dim};
+  const PageWrite write{p.layout(), pages.pages(),       0,        p.tokens(),
+                        k.data(),   p.heads * p.key_dim, v.data(), p.heads * p.value_dim,
+                        p.value_dim};
   write_pages(ctx, {&write, 1});
   std::vector<float> out(before.out.size());
   const AttentionSequence sequence{pages.pages(), 0, p.tokens(), 0};
@@ -285,8 +289,8 @@ TEST(Attention, ReadsBackWhatWasWritten) {
     p.lengths = {70};
     const std::vector<float> k = p.k(), v = p.v();
     const PageSet pages(p.layout(), 70);
-    const PageWrite write{p.layout(), pages.pages(), 0, 70, k.data(), p.heads * p.key_dim, v.data(), p.heads * p.value_dim,
-                          p.value_dim};
+    const PageWrite write{p.layout(), pages.pages(),         0,          70, k.data(), p.heads * p.key_dim,
+                          v.data(),   p.heads * p.value_dim, p.value_dim};
     write_pages(ctx, {&write, 1});
     for (int64_t t : {0, 1, 31, 32, 63, 64, 69}) {
       for (int64_t h = 0; h < p.heads; ++h) {
@@ -315,7 +319,8 @@ Gradients run_backward(Ctx& ctx, const Problem& p, const std::vector<float>& dou
   const std::vector<float> q = p.q(), k = p.k(), v = p.v();
   for (int64_t row = 0; row < p.tokens() * p.heads; ++row)
     std::copy_n(v.begin() + row * p.value_dim, p.value_dim, v_wide.begin() + row * head_stride);
-  Gradients g{std::vector<float>(q.size(), 7.0f), std::vector<float>(k.size(), 7.0f), std::vector<float>(v.size(), 7.0f)};
+  Gradients g{std::vector<float>(q.size(), 7.0f), std::vector<float>(k.size(), 7.0f),
+              std::vector<float>(v.size(), 7.0f)};
   std::vector<AttentionSequence> sequences;
   int64_t first = 0;
   for (int64_t length : p.lengths) {
@@ -323,10 +328,22 @@ Gradients run_backward(Ctx& ctx, const Problem& p, const std::vector<float>& dou
     first += length;
   }
   attention_backward(ctx,
-                     {.operand = p.operand, .heads = p.heads, .key_dim = p.key_dim, .value_dim = p.value_dim, .scale = p.scale,
-                      .q = q.data(), .k = k.data(), .v = v_wide.data(), .v_stride = p.heads * head_stride,
-                      .v_head_stride = head_stride, .out = forward.out.data(), .dout = dout.data(), .lse = forward.lse.data(),
-                      .dq = g.dq.data(), .dk = g.dk.data(), .dv = g.dv.data()},
+                     {.operand = p.operand,
+                      .heads = p.heads,
+                      .key_dim = p.key_dim,
+                      .value_dim = p.value_dim,
+                      .scale = p.scale,
+                      .q = q.data(),
+                      .k = k.data(),
+                      .v = v_wide.data(),
+                      .v_stride = p.heads * head_stride,
+                      .v_head_stride = head_stride,
+                      .out = forward.out.data(),
+                      .dout = dout.data(),
+                      .lse = forward.lse.data(),
+                      .dq = g.dq.data(),
+                      .dk = g.dk.data(),
+                      .dv = g.dv.data()},
                      sequences);
   return g;
 }
@@ -378,9 +395,12 @@ TEST(AttentionBackward, IsTheDerivative) {
         HeadReference r{{head_of<Complex>(p.q(), first, n, p.heads, h, p.key_dim, rounded),
                          head_of<Complex>(p.k(), first, n, p.heads, h, p.key_dim, rounded),
                          head_of<Complex>(p.v(), first, n, p.heads, h, p.value_dim, rounded)},
-                        head_of<double>(dout, first, n, p.heads, h, p.value_dim, false), n, static_cast<double>(p.scale)};
+                        head_of<double>(dout, first, n, p.heads, h, p.value_dim, false),
+                        n,
+                        static_cast<double>(p.scale)};
         for (int which = 0; which < 3; ++which) {
-          const std::vector<double> mine = head_of<double>(*got[which], first, n, p.heads, h, dims[which], false);
+          const std::vector<double> mine =
+              head_of<double>(*got[which], first, n, p.heads, h, dims[which], false);
           for (int32_t i : test::integers("sample", 30, static_cast<int64_t>(mine.size()))) {
             want[which].push_back(r.derivative(which, static_cast<size_t>(i)));
             error[which].push_back(mine[static_cast<size_t>(i)] - want[which].back());

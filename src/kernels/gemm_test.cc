@@ -1,5 +1,5 @@
-// Products against an exact restatement of docs/numerics.md, section 1: equal bits, in every layout, with any number of
-// threads, a row alone or in a batch.
+// Products against an exact restatement of docs/numerics.md, section 1: equal bits, in every layout, with any
+// number of threads, a row alone or in a batch.
 #include "kernels/gemm.h"
 
 #include <gtest/gtest.h>
@@ -35,9 +35,12 @@ float restated(Operand operand, int64_t k, const At& a, const At& b, float c) {
 }
 float accumulated(Operand operand, int64_t k, const At& a, const At& b, float c, Accumulate accumulate) {
   switch (accumulate) {
-    case Accumulate::kStore: return restated(operand, k, a, b, 0.0f);
-    case Accumulate::kAddFinished: return c + restated(operand, k, a, b, 0.0f);
-    default: return restated(operand, k, a, b, c);
+    case Accumulate::kStore:
+      return restated(operand, k, a, b, 0.0f);
+    case Accumulate::kAddFinished:
+      return c + restated(operand, k, a, b, 0.0f);
+    default:
+      return restated(operand, k, a, b, c);
   }
 }
 
@@ -48,8 +51,9 @@ constexpr int kThreads[] = {1, 2, 3, 7};
 struct Sizes {
   int64_t m, n, k;
 };
-constexpr Sizes kSizes[] = {{1, 1, 1},   {2, 3, 5},    {5, 33, 31},  {13, 32, 32},  {12, 64, 33}, {97, 40, 257},
-                            {100, 7, 600}, {3, 100, 64}, {200, 31, 1}, {96, 96, 100}, {1, 200, 300}};
+constexpr Sizes kSizes[] = {{1, 1, 1},    {2, 3, 5},     {5, 33, 31},   {13, 32, 32},
+                            {12, 64, 33}, {97, 40, 257}, {100, 7, 600}, {3, 100, 64},
+                            {200, 31, 1}, {96, 96, 100}, {1, 200, 300}};
 
 float at(const std::vector<float>& x, int64_t i) { return x[static_cast<size_t>(i)]; }
 
@@ -89,8 +93,8 @@ TEST(Gemm, ForwardEqualsTheRestatement) {
           for (int64_t i = 0; i < s.m; ++i)
             for (int64_t j = 0; j < s.n; ++j)
               want[static_cast<size_t>(i * s.n + j)] = accumulated(
-                  operand, s.k, [&](int64_t k) { return at(x, i * s.k + k); }, [&](int64_t k) { return at(w, j * s.k + k); },
-                  at(before, i * s.n + j), way);
+                  operand, s.k, [&](int64_t k) { return at(x, i * s.k + k); },
+                  [&](int64_t k) { return at(w, j * s.k + k); }, at(before, i * s.n + j), way);
           EXPECT_TRUE(test::same_bits(y, want)) << s.m << " " << s.n << " " << s.k << " threads " << threads;
         }
       }
@@ -111,7 +115,8 @@ TEST(Gemm, BackwardEqualsTheRestatement) {
       for (int64_t i = 0; i < s.m; ++i)
         for (int64_t j = 0; j < in; ++j)
           want.push_back(restated(
-              operand, out, [&](int64_t k) { return at(dy, i * out + k); }, [&](int64_t k) { return at(w, k * in + j); }, 0.0f));
+              operand, out, [&](int64_t k) { return at(dy, i * out + k); },
+              [&](int64_t k) { return at(w, k * in + j); }, 0.0f));
       EXPECT_TRUE(test::same_bits(dx, want)) << s.m << " " << s.n << " " << s.k;
     }
   }
@@ -126,8 +131,10 @@ TEST(Gemm, GathersRowsByIndex) {
     const Weight weight(ctx, w, n, k, operand);
     std::vector<float> gathered, direct(static_cast<size_t>(rows * n)), indexed = direct;
     for (int32_t i : index) gathered.insert(gathered.end(), x.begin() + i * k, x.begin() + (i + 1) * k);
-    gemm(ctx, {gathered.data(), k, nullptr, rows, weight.matrix.forward(), direct.data(), n}, Accumulate::kStore);
-    gemm(ctx, {x.data(), k, index.data(), rows, weight.matrix.forward(), indexed.data(), n}, Accumulate::kStore);
+    gemm(ctx, {gathered.data(), k, nullptr, rows, weight.matrix.forward(), direct.data(), n},
+         Accumulate::kStore);
+    gemm(ctx, {x.data(), k, index.data(), rows, weight.matrix.forward(), indexed.data(), n},
+         Accumulate::kStore);
     EXPECT_TRUE(test::same_bits(indexed, direct));
   }
 }
@@ -142,7 +149,8 @@ TEST(Gemm, LeavesGapsBetweenRowsAlone) {
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = n; j < ldc; ++j) ASSERT_EQ(at(y, i * ldc + j), 7.0f);
     const float first = restated(
-        Operand::kF32, k, [&](int64_t kk) { return at(x, i * lda + kk); }, [&](int64_t kk) { return at(w, kk); }, 0.0f);
+        Operand::kF32, k, [&](int64_t kk) { return at(x, i * lda + kk); },
+        [&](int64_t kk) { return at(w, kk); }, 0.0f);
     ASSERT_EQ(at(y, i * ldc), first);
   }
 }
@@ -156,7 +164,8 @@ TEST(Gemm, ARowAloneHasTheBitsItHasInABatch) {
     std::vector<float> batch(static_cast<size_t>(m * n)), alone = batch;
     gemm(ctx, {x.data(), k, nullptr, m, weight.matrix.forward(), batch.data(), n}, Accumulate::kStore);
     for (int64_t i = 0; i < m; ++i)
-      gemm(ctx, {x.data() + i * k, k, nullptr, 1, weight.matrix.forward(), alone.data() + i * n, n}, Accumulate::kStore);
+      gemm(ctx, {x.data() + i * k, k, nullptr, 1, weight.matrix.forward(), alone.data() + i * n, n},
+           Accumulate::kStore);
     EXPECT_TRUE(test::same_bits(alone, batch));
   }
 }
@@ -173,7 +182,8 @@ TEST(Gemm, ContinuedProductsAreOneProduct) {
     int64_t first = 0;
     for (int64_t size : {64, 32, 96, 108}) {  // bf16 splits at multiples of its block of 32
       std::vector<float> part;
-      for (int64_t j = 0; j < n; ++j) part.insert(part.end(), w.begin() + j * k + first, w.begin() + j * k + first + size);
+      for (int64_t j = 0; j < n; ++j)
+        part.insert(part.end(), w.begin() + j * k + first, w.begin() + j * k + first + size);
       const Weight weight(ctx, part, n, size, operand);
       gemm(ctx, {x.data() + first, k, nullptr, m, weight.matrix.forward(), parts.data(), n},
            first == 0 ? Accumulate::kStore : Accumulate::kContinue);
@@ -201,8 +211,10 @@ TEST(GroupedGemm, EqualsTheGroupsOneByOne) {
       std::vector<float> y(static_cast<size_t>(kSlots * n), 7.0f), single = y;
       int64_t first = 0;
       for (int64_t load : kLoads) {
-        weights.push_back(std::make_unique<Weight>(ctx, values(std::to_string(first + load).c_str(), n * k), n, k, operand));
-        groups.push_back({x.data(), k, index.data() + first, load, weights.back()->matrix.forward(), y.data() + first * n, n});
+        weights.push_back(std::make_unique<Weight>(ctx, values(std::to_string(first + load).c_str(), n * k),
+                                                   n, k, operand));
+        groups.push_back({x.data(), k, index.data() + first, load, weights.back()->matrix.forward(),
+                          y.data() + first * n, n});
         GemmGroup alone = groups.back();
         alone.c = single.data() + first * n;
         gemm(ctx, alone, Accumulate::kStore);
@@ -252,8 +264,8 @@ TEST(WeightGradient, EqualsTheRestatement) {
           const std::vector<float> dy = values("dy", rows * ld_dy), x = values("x", rows * ldx);
           const std::vector<int32_t> index = test::integers("index", rows, rows);
           std::vector<float> dw = test::normal("dw", out * in);
-          const WeightGradient w{dy.data(), ld_dy, x.data(), ldx, s.m % 2 ? index.data() : nullptr, rows,
-                                 dw.data(), out, in, operand};
+          const WeightGradient w{dy.data(), ld_dy,     x.data(), ldx, s.m % 2 ? index.data() : nullptr,
+                                 rows,      dw.data(), out,      in,  operand};
           const std::vector<float> want = restated_gradient(w, way);
           weight_gradient(ctx, w, way);
           EXPECT_TRUE(test::same_bits(dw, want)) << s.m << " " << s.n << " " << s.k << " threads " << threads;
@@ -266,7 +278,8 @@ TEST(WeightGradient, EqualsTheRestatement) {
 TEST(WeightGradient, GroupsAreIndependentAndEmptyOnesAddNothing) {
   for (Operand operand : kOperands) {
     for (int threads : kThreads) {
-      for (const auto& [out, in] : {std::pair<int64_t, int64_t>{130, 33}, {20, 200}}) {  // split by rows, by columns
+      for (const auto& [out, in] :
+           {std::pair<int64_t, int64_t>{130, 33}, {20, 200}}) {  // split by rows, by columns
         Ctx ctx(threads);
         const std::vector<float> dy = values("dy", kSlots * out), x = values("x", kSlots * in);
         const std::vector<int32_t> index = test::integers("index", kSlots, kSlots);
@@ -304,7 +317,8 @@ TEST(Gemm, AllLevelsGiveTheSameBits) {
       const Weight weight(ctx, values("w", n * k), n, k, operand);
       std::vector<float> y(static_cast<size_t>(m * n)), dw(static_cast<size_t>(n * k), 0.0f);
       gemm(ctx, {x.data(), k, nullptr, m, weight.matrix.forward(), y.data(), n}, Accumulate::kStore);
-      weight_gradient(ctx, {dy.data(), n, x.data(), k, nullptr, m, dw.data(), n, k, operand}, Accumulate::kAddFinished);
+      weight_gradient(ctx, {dy.data(), n, x.data(), k, nullptr, m, dw.data(), n, k, operand},
+                      Accumulate::kAddFinished);
       y.insert(y.end(), dw.begin(), dw.end());
       if (want.empty()) want = y;
       EXPECT_TRUE(test::same_bits(y, want)) << name;

@@ -19,7 +19,9 @@ TEST(LogSumExp, AgreesWithDouble) {
     for (double scale : {0.1, 5.0}) {
       const std::vector<float> x = test::normal("x", n, scale);
       const double want = reference::log_sum_exp(test::converted<double>(x));
-      EXPECT_NEAR(static_cast<double>(log_sum_exp(ctx.level, x.data(), n, scratch)), want, 1e-6 + 2e-7 * std::fabs(want)) << n;
+      EXPECT_NEAR(static_cast<double>(log_sum_exp(ctx.level, x.data(), n, scratch)), want,
+                  1e-6 + 2e-7 * std::fabs(want))
+          << n;
     }
   }
 }
@@ -33,7 +35,8 @@ TEST(LogSumExp, HugeAndEqualLogits) {
   std::reverse(x.begin(), x.end());  // and in the first
   EXPECT_EQ(log_sum_exp(ctx.level, x.data(), 3000, scratch), 1e4f);
   const std::vector<float> same(2048, 3.0f);
-  EXPECT_NEAR(static_cast<double>(log_sum_exp(ctx.level, same.data(), 2048, scratch)), 3 + std::log(2048.0), 1e-6);
+  EXPECT_NEAR(static_cast<double>(log_sum_exp(ctx.level, same.data(), 2048, scratch)), 3 + std::log(2048.0),
+              1e-6);
 }
 
 // Blocks of 1,024 ids with the online update (docs/numerics.md, section 2).
@@ -45,7 +48,8 @@ TEST(LogSumExp, FollowsTheContract) {
   float m = 0, l = 0;
   for (int64_t at = 0; at < n; at += 1024) {
     const int64_t size = std::min<int64_t>(1024, n - at);
-    const float block = *std::max_element(x.begin() + at, x.begin() + at + size), top = at == 0 ? block : std::max(m, block);
+    const float block = *std::max_element(x.begin() + at, x.begin() + at + size),
+                top = at == 0 ? block : std::max(m, block);
     float lane[16] = {};
     for (int64_t i = 0; i < size; ++i) {
       const float e = ctx.level.exp1(x[static_cast<size_t>(at + i)] - top);
@@ -63,16 +67,20 @@ struct Result {
   std::vector<float> logits, nll;
   std::vector<int32_t> best;
 };
-Result run(Ctx& ctx, std::vector<float> logits, int64_t vocab, const std::vector<int32_t>& targets, float scale) {
-  Result r{std::move(logits), std::vector<float>(targets.size(), 7.0f), std::vector<int32_t>(targets.size(), -7)};
-  cross_entropy(ctx, r.logits.data(), vocab, targets.data(), static_cast<int64_t>(targets.size()), scale, r.nll.data(), r.best.data());
+Result run(Ctx& ctx, std::vector<float> logits, int64_t vocab, const std::vector<int32_t>& targets,
+           float scale) {
+  Result r{std::move(logits), std::vector<float>(targets.size(), 7.0f),
+           std::vector<int32_t>(targets.size(), -7)};
+  cross_entropy(ctx, r.logits.data(), vocab, targets.data(), static_cast<int64_t>(targets.size()), scale,
+                r.nll.data(), r.best.data());
   return r;
 }
 
 TEST(CrossEntropy, ValuesAndGradientsAgreeWithDouble) {
   Ctx ctx(2);
   for (int64_t vocab : {2, 17, 101, 1030}) {
-    const std::vector<int32_t> targets = {0, static_cast<int32_t>(vocab - 1), -1, static_cast<int32_t>(vocab / 2), 1};
+    const std::vector<int32_t> targets = {0, static_cast<int32_t>(vocab - 1), -1,
+                                          static_cast<int32_t>(vocab / 2), 1};
     const int64_t rows = static_cast<int64_t>(targets.size());
     const std::vector<float> logits = test::normal("logits", rows * vocab, 3);
     constexpr float kScale = 0.125f;
@@ -88,13 +96,15 @@ TEST(CrossEntropy, ValuesAndGradientsAgreeWithDouble) {
       }
       std::vector<std::complex<double>> x;
       for (int64_t i = 0; i < vocab; ++i) x.emplace_back(static_cast<double>(row[i]));
-      EXPECT_NEAR(static_cast<double>(r.nll[static_cast<size_t>(t)]), reference::cross_entropy(x, target).real(), 2e-6);
+      EXPECT_NEAR(static_cast<double>(r.nll[static_cast<size_t>(t)]),
+                  reference::cross_entropy(x, target).real(), 2e-6);
       constexpr double kStep = 1e-30;
       for (int64_t i = 0; i < vocab; i += std::max<int64_t>(1, vocab / 40)) {
         x[static_cast<size_t>(i)] += std::complex<double>(0, kStep);
         const double want = static_cast<double>(kScale) * reference::cross_entropy(x, target).imag() / kStep;
         x[static_cast<size_t>(i)] = x[static_cast<size_t>(i)].real();
-        EXPECT_NEAR(static_cast<double>(r.logits[static_cast<size_t>(t * vocab + i)]), want, 3e-7 * std::fabs(want) + 2e-8);
+        EXPECT_NEAR(static_cast<double>(r.logits[static_cast<size_t>(t * vocab + i)]), want,
+                    3e-7 * std::fabs(want) + 2e-8);
       }
     }
   }
@@ -103,7 +113,8 @@ TEST(CrossEntropy, ValuesAndGradientsAgreeWithDouble) {
 TEST(CrossEntropy, WithoutAScaleLogitsStay) {
   Ctx ctx(2);
   const std::vector<float> logits = test::normal("logits", 3 * 50);
-  const Result loss_only = run(ctx, logits, 50, {4, -1, 6}, 0), with_gradient = run(ctx, logits, 50, {4, -1, 6}, 1);
+  const Result loss_only = run(ctx, logits, 50, {4, -1, 6}, 0),
+               with_gradient = run(ctx, logits, 50, {4, -1, 6}, 1);
   EXPECT_TRUE(test::same_bits(loss_only.logits, logits));
   EXPECT_TRUE(test::same_bits(loss_only.nll, with_gradient.nll));
   EXPECT_EQ(loss_only.best, with_gradient.best);
@@ -141,7 +152,8 @@ TEST(CrossEntropy, ThreadsLevelsAndNeighboursChangeNoBit) {
     expect_same(ctx, name);
   }
   for (int64_t t : {0, 17, 49}) {
-    const Result r = run(one, {logits.begin() + t * vocab, logits.begin() + (t + 1) * vocab}, vocab, {targets[static_cast<size_t>(t)]}, 0.1f);
+    const Result r = run(one, {logits.begin() + t * vocab, logits.begin() + (t + 1) * vocab}, vocab,
+                         {targets[static_cast<size_t>(t)]}, 0.1f);
     EXPECT_EQ(r.nll[0], want.nll[static_cast<size_t>(t)]);
   }
 }

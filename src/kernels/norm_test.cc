@@ -19,7 +19,12 @@ struct Problem {
   int64_t tokens = 0, n = 0, ldx = 0;
   std::vector<float> x, w, dy;
   Problem(int64_t t, int64_t width, int64_t ld)
-      : tokens(t), n(width), ldx(ld), x(test::normal("x", t * ld, 2)), w(test::normal("w", width)), dy(test::normal("dy", t * width)) {}
+      : tokens(t),
+        n(width),
+        ldx(ld),
+        x(test::normal("x", t * ld, 2)),
+        w(test::normal("w", width)),
+        dy(test::normal("dy", t * width)) {}
   std::vector<double> row(const std::vector<float>& from, int64_t t, int64_t ld) const {
     return {from.begin() + t * ld, from.begin() + t * ld + n};
   }
@@ -29,7 +34,8 @@ struct Forward {
   std::vector<float> y, r;
 };
 Forward run(Ctx& ctx, const Problem& p) {
-  Forward f{std::vector<float>(static_cast<size_t>(p.tokens * p.n)), std::vector<float>(static_cast<size_t>(p.tokens))};
+  Forward f{std::vector<float>(static_cast<size_t>(p.tokens * p.n)),
+            std::vector<float>(static_cast<size_t>(p.tokens))};
   rmsnorm(ctx, p.x.data(), p.ldx, p.w.data(), kEps, p.tokens, p.n, f.y.data(), f.r.data());
   return f;
 }
@@ -40,8 +46,8 @@ constexpr int64_t kDxStride = 5;  // more than the row
 Gradients run_backward(Ctx& ctx, const Problem& p) {
   const Forward f = run(ctx, p);
   Gradients g{test::normal("dx", p.tokens * (p.n + kDxStride)), test::normal("dw", p.n)};
-  rmsnorm_backward(ctx, p.x.data(), p.ldx, p.w.data(), f.r.data(), p.dy.data(), p.tokens, p.n, g.dx.data(), p.n + kDxStride,
-                   g.dw.data());
+  rmsnorm_backward(ctx, p.x.data(), p.ldx, p.w.data(), f.r.data(), p.dy.data(), p.tokens, p.n, g.dx.data(),
+                   p.n + kDxStride, g.dw.data());
   return g;
 }
 
@@ -52,12 +58,15 @@ TEST(Rmsnorm, AgreesWithDouble) {
     const Forward f = run(ctx, p);
     const std::vector<double> w(p.w.begin(), p.w.end());
     for (int64_t t = 0; t < p.tokens; ++t) {
-      const std::vector<double> x = p.row(p.x, t, p.ldx), want = reference::rmsnorm(x, w, static_cast<double>(kEps));
+      const std::vector<double> x = p.row(p.x, t, p.ldx),
+                                want = reference::rmsnorm(x, w, static_cast<double>(kEps));
       for (int64_t i = 0; i < n; ++i)
         EXPECT_NEAR(static_cast<double>(f.y[static_cast<size_t>(t * n + i)]), want[static_cast<size_t>(i)],
                     4e-7 * std::fabs(want[static_cast<size_t>(i)]) + 1e-30);
       const double mean = reference::dot(x.data(), x.data(), n) / static_cast<double>(n);
-      EXPECT_NEAR(static_cast<double>(f.r[static_cast<size_t>(t)]) * std::sqrt(mean + static_cast<double>(kEps)), 1, 3e-7);
+      EXPECT_NEAR(
+          static_cast<double>(f.r[static_cast<size_t>(t)]) * std::sqrt(mean + static_cast<double>(kEps)), 1,
+          3e-7);
     }
   }
 }
@@ -77,7 +86,8 @@ TEST(RmsnormBackward, IsTheDerivative) {
   for (int64_t n : {1, 2, 17, 40}) {
     const Problem p(3, n, n + 2);
     const Gradients g = run_backward(ctx, p);
-    const std::vector<float> dx0 = test::normal("dx", p.tokens * (n + kDxStride)), dw0 = test::normal("dw", n);
+    const std::vector<float> dx0 = test::normal("dx", p.tokens * (n + kDxStride)),
+                             dw0 = test::normal("dw", n);
     std::vector<double> dw(static_cast<size_t>(n), 0.0);
     for (int64_t t = 0; t < p.tokens; ++t) {
       std::vector<Complex> x, w(p.w.begin(), p.w.end());
@@ -95,7 +105,8 @@ TEST(RmsnormBackward, IsTheDerivative) {
       };
       for (int64_t i = 0; i < n; ++i) {
         const size_t at = static_cast<size_t>(t * (n + kDxStride) + i);
-        EXPECT_NEAR(static_cast<double>(g.dx[at]) - static_cast<double>(dx0[at]), derivative(&x, i), 3e-6) << n;
+        EXPECT_NEAR(static_cast<double>(g.dx[at]) - static_cast<double>(dx0[at]), derivative(&x, i), 3e-6)
+            << n;
         dw[static_cast<size_t>(i)] += derivative(&w, i);
       }
       for (int64_t i = n; i < n + kDxStride; ++i) {
@@ -108,7 +119,8 @@ TEST(RmsnormBackward, IsTheDerivative) {
   }
 }
 
-// The sum over tokens goes in blocks of 128, ascending, and is added to the gradient once (docs/numerics.md, section 5).
+// The sum over tokens goes in blocks of 128, ascending, and is added to the gradient once (docs/numerics.md,
+// section 5).
 TEST(RmsnormBackward, SumsTokensInBlocks) {
   Ctx ctx(3);
   const Problem p(300, 33, 33);
@@ -118,9 +130,10 @@ TEST(RmsnormBackward, SumsTokensInBlocks) {
   for (int64_t block = 0; block < p.tokens; block += 128) {
     std::vector<float> sum(static_cast<size_t>(p.n), 0.0f), dx(static_cast<size_t>(p.n));
     for (int64_t t = block; t < std::min(p.tokens, block + 128); ++t)
-      ctx.level.rmsnorm_backward(p.x.data() + t * p.ldx, p.w.data(), f.r[static_cast<size_t>(t)], p.dy.data() + t * p.n, p.n,
-                                 dx.data(), sum.data());
-    if (total.empty()) total = sum;
+      ctx.level.rmsnorm_backward(p.x.data() + t * p.ldx, p.w.data(), f.r[static_cast<size_t>(t)],
+                                 p.dy.data() + t * p.n, p.n, dx.data(), sum.data());
+    if (total.empty())
+      total = sum;
     else
       for (size_t i = 0; i < sum.size(); ++i) total[i] = total[i] + sum[i];
   }

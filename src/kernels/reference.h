@@ -1,7 +1,8 @@
-// Naive references: each operation as its equation stands in the papers, one row or one head at a time, over float,
-// double and std::complex<double>. No lanes, no blocks, no levels. Tests compare kernels with them: values to a
-// tolerance, gradients by the complex step (f(x + ih) has the derivative in its imaginary part, without cancellation).
-// Comparisons and maxima look at real parts only; a choice (top-k, group limit) is made outside and is constant.
+// Naive references: each operation as its equation stands in the papers, one row or one head at a time, over
+// float, double and std::complex<double>. No lanes, no blocks, no levels. Tests compare kernels with them:
+// values to a tolerance, gradients by the complex step (f(x + ih) has the derivative in its imaginary part,
+// without cancellation). Comparisons and maxima look at real parts only; a choice (top-k, group limit) is
+// made outside and is constant.
 #pragma once
 
 #include <algorithm>
@@ -39,7 +40,8 @@ T dot(const T* a, const T* b, int64_t n) {
 template <class T>
 Row<T> rmsnorm(const Row<T>& x, const Row<T>& w, double eps) {
   using std::sqrt;
-  const T mean = dot(x.data(), x.data(), static_cast<int64_t>(x.size())) / constant<T>(static_cast<double>(x.size()));
+  const T mean =
+      dot(x.data(), x.data(), static_cast<int64_t>(x.size())) / constant<T>(static_cast<double>(x.size()));
   const T rms = sqrt(mean + constant<T>(eps));
   Row<T> y(x.size());
   for (size_t i = 0; i < x.size(); ++i) y[i] = w[i] * x[i] / rms;
@@ -150,7 +152,8 @@ inline std::vector<int32_t> largest(const Row<double>& x, int64_t k) {
 }
 
 // Experts of one token by score + bias (bias may be empty), within the best groups.
-inline std::vector<int32_t> route_choice(const RouteConfig& c, const Row<double>& scores, const Row<double>& bias) {
+inline std::vector<int32_t> route_choice(const RouteConfig& c, const Row<double>& scores,
+                                         const Row<double>& bias) {
   Row<double> choice = scores, groups;
   for (size_t e = 0; e < bias.size(); ++e) choice[e] += bias[e];
   const int64_t size = c.n_routed_experts / c.n_group;
@@ -183,13 +186,15 @@ Row<T> route_weights(const RouteConfig& c, const Row<T>& scores, const std::vect
 
 // Balance loss of one sequence: alpha sum_e f_e P_e; counts are given and constant.
 template <class T>
-T balance_loss(const RouteConfig& c, double alpha, const std::vector<Row<T>>& scores, const std::vector<int64_t>& counts) {
+T balance_loss(const RouteConfig& c, double alpha, const std::vector<Row<T>>& scores,
+               const std::vector<int64_t>& counts) {
   const double tokens = static_cast<double>(scores.size()), experts = static_cast<double>(c.n_routed_experts);
   T loss{};
   for (const Row<T>& s : scores) {
     const T sum = std::accumulate(s.begin(), s.end(), T{});
     for (size_t e = 0; e < s.size(); ++e) {
-      const double f = static_cast<double>(counts[e]) * experts / (static_cast<double>(c.num_experts_per_tok) * tokens);
+      const double f =
+          static_cast<double>(counts[e]) * experts / (static_cast<double>(c.num_experts_per_tok) * tokens);
       loss += constant<T>(alpha * f / tokens) * (s[e] / sum);
     }
   }

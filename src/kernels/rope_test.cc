@@ -30,7 +30,8 @@ RopeConfig plain(int64_t dim) {
 TEST(Rope, PlainFrequencies) {
   const std::vector<double> f = rope_inv_freq(plain(16));
   ASSERT_EQ(f.size(), 8u);
-  for (size_t i = 0; i < f.size(); ++i) EXPECT_NEAR(f[i] * std::pow(10000.0, static_cast<double>(i) / 8), 1, 1e-14);
+  for (size_t i = 0; i < f.size(); ++i)
+    EXPECT_NEAR(f[i] * std::pow(10000.0, static_cast<double>(i) / 8), 1, 1e-14);
   EXPECT_EQ(rope_cos_sin_factor(plain(16)), 1);
   EXPECT_NEAR(attention_softmax_scale(plain(16), 192), 0.0721687836, 1e-10);
 }
@@ -41,8 +42,9 @@ TEST(Rope, YarnFrequenciesOfDeepSeekV3) {
   ASSERT_EQ(f.size(), 32u);
   for (size_t i = 0; i <= 10; ++i) EXPECT_EQ(f[i], base[i]) << i;
   for (size_t i = 23; i < 32; ++i) EXPECT_NEAR(f[i] * 40 / base[i], 1, 1e-15) << i;
-  const std::pair<size_t, double> expected[] = {{10, 0.0562341}, {11, 0.0390069},   {12, 0.0268794}, {15, 0.00833451}, {16, 0.0055},
-                                                {20, 0.000790569}, {22, 0.000177828}, {23, 3.3338e-05}, {31, 3.3338e-06}};
+  const std::pair<size_t, double> expected[] = {{10, 0.0562341},   {11, 0.0390069},  {12, 0.0268794},
+                                                {15, 0.00833451},  {16, 0.0055},     {20, 0.000790569},
+                                                {22, 0.000177828}, {23, 3.3338e-05}, {31, 3.3338e-06}};
   for (const auto& [i, value] : expected) EXPECT_NEAR(f[i] / value, 1, 5e-6) << i;
 }
 
@@ -99,7 +101,7 @@ TEST(RopeTable, ExtendingKeepsEarlierValues) {
 struct Problem {
   int64_t tokens = 9, heads = 3, pairs = 11, head_stride = 30, token_stride = 100;
   std::vector<int32_t> positions = {0, 1, 2, 70, 5, 5, 199, 3, 64};
-  std::vector<float> x = test::normal("x", tokens * token_stride);
+  std::vector<float> x = test::normal("x", tokens* token_stride);
 };
 
 TEST(Rope, AgreesWithDoubleAndTouchesOnlyItsPairs) {
@@ -117,8 +119,10 @@ TEST(Rope, AgreesWithDoubleAndTouchesOnlyItsPairs) {
   for (size_t i = 0; i < y.size(); ++i) {
     const int64_t in_row = static_cast<int64_t>(i) % p.token_stride;
     const bool rotated = in_row < p.heads * p.head_stride && in_row % p.head_stride < 2 * p.pairs;
-    if (rotated) EXPECT_NEAR(static_cast<double>(y[i]), want[i], 5e-7) << i;
-    else EXPECT_EQ(y[i], p.x[i]) << i;
+    if (rotated)
+      EXPECT_NEAR(static_cast<double>(y[i]), want[i], 5e-7) << i;
+    else
+      EXPECT_EQ(y[i], p.x[i]) << i;
   }
 }
 

@@ -17,14 +17,17 @@ namespace {
 struct Routed {
   std::vector<float> scores, weights;
   std::vector<int32_t> indices, offsets, rows, slots;
-  Routing view() { return {scores.data(), indices.data(), weights.data(), offsets.data(), rows.data(), slots.data()}; }
+  Routing view() {
+    return {scores.data(), indices.data(), weights.data(), offsets.data(), rows.data(), slots.data()};
+  }
 };
 Routed run(Ctx& ctx, const RouteConfig& c, const std::vector<float>& logits, const std::vector<float>& bias) {
   const size_t tokens = logits.size() / static_cast<size_t>(c.n_routed_experts);
   const size_t chosen = tokens * static_cast<size_t>(c.num_experts_per_tok);
-  Routed r{std::vector<float>(logits.size()), std::vector<float>(chosen), std::vector<int32_t>(chosen),
-           std::vector<int32_t>(static_cast<size_t>(c.n_routed_experts + 1)), std::vector<int32_t>(chosen, -1),
-           std::vector<int32_t>(chosen, -1)};
+  Routed r{
+      std::vector<float>(logits.size()), std::vector<float>(chosen),
+      std::vector<int32_t>(chosen),      std::vector<int32_t>(static_cast<size_t>(c.n_routed_experts + 1)),
+      std::vector<int32_t>(chosen, -1),  std::vector<int32_t>(chosen, -1)};
   route(ctx, c, logits.data(), bias.empty() ? nullptr : bias.data(), static_cast<int64_t>(tokens), r.view());
   return r;
 }
@@ -47,8 +50,9 @@ RouteConfig v2(int64_t experts, int64_t top_k, int64_t groups, int64_t kept) {
   c.sigmoid = c.group_top2 = c.norm_topk_prob = c.scale_and_norm = false;
   return c;
 }
-const RouteConfig kConfigs[] = {config(16, 4, 4, 2), config(256, 8, 8, 4), config(12, 3, 1, 1), config(6, 2, 6, 3),
-                                config(5, 1, 1, 1),  v2(16, 6, 1, 1),      v2(12, 4, 4, 2)};
+const RouteConfig kConfigs[] = {config(16, 4, 4, 2), config(256, 8, 8, 4), config(12, 3, 1, 1),
+                                config(6, 2, 6, 3),  config(5, 1, 1, 1),   v2(16, 6, 1, 1),
+                                v2(12, 4, 4, 2)};
 
 TEST(Route, AgreesWithTheReference) {
   Ctx ctx(2);
@@ -61,18 +65,20 @@ TEST(Route, AgreesWithTheReference) {
       const std::vector<float> l = token(logits, t, experts);
       const std::vector<double> scores = reference::route_scores(c, test::converted<double>(l));
       for (int64_t e = 0; e < experts; ++e)
-        EXPECT_NEAR(static_cast<double>(r.scores[static_cast<size_t>(t * experts + e)]), scores[static_cast<size_t>(e)], 2e-7);
+        EXPECT_NEAR(static_cast<double>(r.scores[static_cast<size_t>(t * experts + e)]),
+                    scores[static_cast<size_t>(e)], 2e-7);
       const std::vector<int32_t> want = reference::route_choice(c, scores, test::converted<double>(bias));
       EXPECT_EQ(token(r.indices, t, top_k), want);
       const std::vector<double> weights = reference::route_weights(c, scores, want);
       for (int64_t k = 0; k < top_k; ++k)
-        EXPECT_NEAR(static_cast<double>(r.weights[static_cast<size_t>(t * top_k + k)]), weights[static_cast<size_t>(k)], 1e-6);
+        EXPECT_NEAR(static_cast<double>(r.weights[static_cast<size_t>(t * top_k + k)]),
+                    weights[static_cast<size_t>(k)], 1e-6);
     }
   }
 }
 
-// Equal logits make equal scores, and biases in steps of 1/8 make exact sums: ties everywhere, in experts and groups,
-// and biased scores below zero.
+// Equal logits make equal scores, and biases in steps of 1/8 make exact sums: ties everywhere, in experts and
+// groups, and biased scores below zero.
 TEST(Route, TiesGoToTheLowerId) {
   Ctx ctx(2);
   for (const RouteConfig& c : kConfigs) {
@@ -87,7 +93,8 @@ TEST(Route, TiesGoToTheLowerId) {
       }
       const Routed r = run(ctx, c, logits, bias);
       // The reference chooses by the same scores, so that only the order decides.
-      const std::vector<int32_t> want = reference::route_choice(c, test::converted<double>(r.scores), test::converted<double>(bias));
+      const std::vector<int32_t> want =
+          reference::route_choice(c, test::converted<double>(r.scores), test::converted<double>(bias));
       ASSERT_EQ(token(r.indices, 0, top_k), want) << trial;
     }
   }
@@ -99,7 +106,8 @@ TEST(Route, TiesGoToTheLowerId) {
 TEST(Route, NeverPicksFromAnUnchosenGroup) {
   Ctx ctx(2);
   for (const RouteConfig& c : kConfigs) {
-    const int64_t tokens = 200, experts = c.n_routed_experts, top_k = c.num_experts_per_tok, size = experts / c.n_group;
+    const int64_t tokens = 200, experts = c.n_routed_experts, top_k = c.num_experts_per_tok,
+                  size = experts / c.n_group;
     // Strongly negative biases: a filler of zero would let excluded experts win.
     std::vector<float> bias;
     if (c.sigmoid)
@@ -121,7 +129,8 @@ TEST(Route, NeverPicksFromAnUnchosenGroup) {
       float worst = biased(chosen[0]);
       for (int32_t e : chosen) worst = std::min(worst, biased(e));
       for (int64_t e = 0; e < experts; ++e)
-        if (groups.contains(e / size) && !std::binary_search(chosen.begin(), chosen.end(), static_cast<int32_t>(e))) {
+        if (groups.contains(e / size) &&
+            !std::binary_search(chosen.begin(), chosen.end(), static_cast<int32_t>(e))) {
           EXPECT_LE(biased(e), worst);
         }
     }
@@ -145,7 +154,8 @@ TEST(Route, SlotsAreAPermutationByExpert) {
     }
     EXPECT_EQ(used, std::vector<int>(used.size(), 1));
     for (int64_t e = 0; e < c.n_routed_experts; ++e)
-      EXPECT_TRUE(std::is_sorted(r.rows.begin() + r.offsets[static_cast<size_t>(e)], r.rows.begin() + r.offsets[static_cast<size_t>(e) + 1]));
+      EXPECT_TRUE(std::is_sorted(r.rows.begin() + r.offsets[static_cast<size_t>(e)],
+                                 r.rows.begin() + r.offsets[static_cast<size_t>(e) + 1]));
   }
 }
 
@@ -163,11 +173,13 @@ TEST(Route, RawTopKIgnoresBiasAndGroups) {
 // Choices of a token that the loss counts: V3 the largest raw scores, V2 the actual choice.
 std::vector<std::vector<int64_t>> counted(const RouteConfig& c, const Routed& r, int64_t length) {
   const int64_t experts = c.n_routed_experts, tokens = static_cast<int64_t>(r.scores.size()) / experts;
-  std::vector<std::vector<int64_t>> counts(static_cast<size_t>(tokens / length), std::vector<int64_t>(static_cast<size_t>(experts), 0));
+  std::vector<std::vector<int64_t>> counts(static_cast<size_t>(tokens / length),
+                                           std::vector<int64_t>(static_cast<size_t>(experts), 0));
   for (int64_t t = 0; t < tokens; ++t) {
     const std::vector<int32_t> top =
-        c.sigmoid ? reference::largest(test::converted<double>(token(r.scores, t, experts)), c.num_experts_per_tok)
-                  : token(r.indices, t, c.num_experts_per_tok);
+        c.sigmoid
+            ? reference::largest(test::converted<double>(token(r.scores, t, experts)), c.num_experts_per_tok)
+            : token(r.indices, t, c.num_experts_per_tok);
     for (int32_t e : top) ++counts[static_cast<size_t>(t / length)][static_cast<size_t>(e)];
   }
   return counts;
@@ -177,16 +189,19 @@ TEST(BalanceLoss, AgreesWithTheReference) {
   Ctx ctx(2);
   for (const RouteConfig& c : kConfigs) {
     const int64_t tokens = 60, length = 20, experts = c.n_routed_experts;
-    Routed r = run(ctx, c, test::normal("logits", tokens * experts), c.sigmoid ? test::normal("bias", experts, 0.5) : std::vector<float>{});
+    Routed r = run(ctx, c, test::normal("logits", tokens * experts),
+                   c.sigmoid ? test::normal("bias", experts, 0.5) : std::vector<float>{});
     std::vector<float> f;
     const double loss = balance_loss(c, {0.7, length, 6}, r.view(), tokens, &f);
     const auto counts = counted(c, r, length);
     double want = 0;
     for (int64_t s = 0; s < 3; ++s) {
       std::vector<reference::Row<double>> scores;
-      for (int64_t t = s * length; t < (s + 1) * length; ++t) scores.push_back(test::converted<double>(token(r.scores, t, experts)));
+      for (int64_t t = s * length; t < (s + 1) * length; ++t)
+        scores.push_back(test::converted<double>(token(r.scores, t, experts)));
       want += reference::balance_loss(c, 0.7, scores, counts[static_cast<size_t>(s)]) / 6;
-      const int64_t total = std::accumulate(counts[static_cast<size_t>(s)].begin(), counts[static_cast<size_t>(s)].end(), int64_t{0});
+      const int64_t total = std::accumulate(counts[static_cast<size_t>(s)].begin(),
+                                            counts[static_cast<size_t>(s)].end(), int64_t{0});
       EXPECT_EQ(total, length * c.num_experts_per_tok);
     }
     EXPECT_NEAR(loss, want, 1e-6 * want);
@@ -207,7 +222,8 @@ TEST(RouteBackward, IsTheDerivative) {
     if (c.n_routed_experts > 100) continue;
     for (bool balanced : {false, true}) {
       const int64_t tokens = 12, length = 6, experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
-      const std::vector<float> logits = test::normal("logits", tokens * experts), dweights = test::normal("dw", tokens * top_k);
+      const std::vector<float> logits = test::normal("logits", tokens * experts),
+                               dweights = test::normal("dw", tokens * top_k);
       Routed r = run(ctx, c, logits, c.sigmoid ? test::normal("bias", experts, 0.5) : std::vector<float>{});
       std::vector<float> f, dlogits(logits.size(), 7.0f);
       if (balanced) (void)balance_loss(c, {0.7, length, 2}, r.view(), tokens, &f);
@@ -223,17 +239,20 @@ TEST(RouteBackward, IsTheDerivative) {
           const std::vector<Complex> w = reference::route_weights(c, s, token(r.indices, t, top_k));
           Complex value{};
           for (int64_t k = 0; k < top_k; ++k)
-            value += static_cast<double>(dweights[static_cast<size_t>(t * top_k + k)]) * w[static_cast<size_t>(k)];
+            value +=
+                static_cast<double>(dweights[static_cast<size_t>(t * top_k + k)]) * w[static_cast<size_t>(k)];
           // One token of the sequence's mean; counts are those of the whole sequence.
           if (balanced) {
             const Complex sum = std::accumulate(s.begin(), s.end(), Complex{});
             for (int64_t i = 0; i < experts; ++i) {
-              const double fi = static_cast<double>(counts[static_cast<size_t>(t / length)][static_cast<size_t>(i)]) *
-                                static_cast<double>(experts) / static_cast<double>(top_k * length);
+              const double fi =
+                  static_cast<double>(counts[static_cast<size_t>(t / length)][static_cast<size_t>(i)]) *
+                  static_cast<double>(experts) / static_cast<double>(top_k * length);
               value += 0.7 * fi / static_cast<double>(length * 2) * (s[static_cast<size_t>(i)] / sum);
             }
           }
-          const double want = value.imag() / kStep, got = static_cast<double>(dlogits[static_cast<size_t>(t * experts + e)]);
+          const double want = value.imag() / kStep,
+                       got = static_cast<double>(dlogits[static_cast<size_t>(t * experts + e)]);
           largest = std::max(largest, std::fabs(want));
           worst = std::max(worst, std::fabs(got - want));
         }
@@ -271,7 +290,8 @@ TEST(UpdateBias, MovesTowardsTheMean) {
   std::vector<float> bias = {0.5f, 0.5f, 0.5f, -0.25f};
   const int64_t counts[] = {3, 10, 5, 2};  // mean 5
   update_bias(counts, 4, 0.001, bias.data());
-  EXPECT_EQ(bias, (std::vector<float>{static_cast<float>(0.5 + 0.001), static_cast<float>(0.5 - 0.001), 0.5f, static_cast<float>(-0.25 + 0.001)}));
+  EXPECT_EQ(bias, (std::vector<float>{static_cast<float>(0.5 + 0.001), static_cast<float>(0.5 - 0.001), 0.5f,
+                                      static_cast<float>(-0.25 + 0.001)}));
 }
 
 // The mean need not be an integer: no rounding may decide the sign.

@@ -25,6 +25,7 @@ void head_loss(kernels::Ctx& ctx, const Model& m, const HeadLossArgs& a, Arena* 
   const int64_t mark = arena->used();
   float* logits = arena->alloc<float>(kTokenBlock * w.out);
   const bool train = a.gradient_scale != 0;
+  if (a.dh && !train) std::fill_n(a.dh, a.tokens * w.in, 0.0f);  // a step without targets
   float* dw = train ? arena->alloc<float>(w.elements()) : nullptr;
   for (int64_t t = 0; t < a.tokens; t += kTokenBlock) {
     const int64_t n = std::min(kTokenBlock, a.tokens - t);

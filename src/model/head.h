@@ -14,7 +14,7 @@ struct HeadLossArgs {
   const int32_t* targets = nullptr;  // [T], -1: no target
   int64_t tokens = 0;
   float gradient_scale = 0;          // 0: loss only
-  float* dh = nullptr;               // [T, hidden], overwritten
+  float* dh = nullptr;               // [T, hidden], overwritten (zeros when gradient_scale is 0), or null
   float* grads = nullptr;            // flat, +=
   float* nll = nullptr;              // [T], 0 without a target
   int32_t* best = nullptr;           // [T] argmax, or null
