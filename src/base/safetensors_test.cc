@@ -43,8 +43,8 @@ class Safetensors : public ::testing::Test {
   TemporaryDirectory directory_;
 };
 
-const std::string kTwo =
-    R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}})";
+const std::string kTwo = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                         R"("b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]}})";
 const std::string kTwoData = std::string("\0\0\x80\x3f\0\0\0\xc0", 8) + "xyz";
 
 // One entry `t` with the given fields.
@@ -99,9 +99,9 @@ TEST_F(Safetensors, WhatIsWrittenIsRead) {
 }
 
 TEST_F(Safetensors, ValuesNeedNoAlignment) {
-  const SafetensorsFile file(write(
-      R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"x":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
-      std::string("!") + std::string("\0\0\x80\x3f", 4)));
+  const SafetensorsFile file(write(R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                                   R"("x":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})",
+                                   std::string("!") + std::string("\0\0\x80\x3f", 4)));
   EXPECT_EQ(to_f32(file.at("x")), std::vector<float>{1.0f});
 }
 
@@ -147,16 +147,14 @@ TEST_F(Safetensors, RefusesBytesThatNoTensorOwns) {
 }
 
 TEST_F(Safetensors, RefusesOverlaps) {
-  expect_error(
-      write(
-          R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[3],"data_offsets":[2,5]}})",
-          "12345"),
-      {": b", "overlaps", "byte 2"});
-  expect_error(
-      write(
-          R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})",
-          "123"),
-      {"overlaps"});
+  expect_error(write(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
+                     R"("b":{"dtype":"U8","shape":[3],"data_offsets":[2,5]}})",
+                     "12345"),
+               {": b", "overlaps", "byte 2"});
+  expect_error(write(R"({"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
+                     R"("b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]}})",
+                     "123"),
+               {"overlaps"});
 }
 
 TEST_F(Safetensors, RefusesSizesThatDoNotFitTheirBytes) {
