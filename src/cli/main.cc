@@ -5,14 +5,13 @@
 #include "cli/commands.h"
 
 namespace {
-// CLI11 complains first that a command is missing when an unknown word stands in its place.
+// CLI11 complains first of what is missing when an unknown word stands in its place.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
-  const auto chosen = app.get_subcommands();
-  const CLI::App& at = chosen.empty() ? app : *chosen[0];
-  const std::vector<std::string> unknown = at.remaining();
-  const bool needs_command = !at.get_subcommands([](const CLI::App*) { return true; }).empty();
-  if (needs_command && at.get_subcommands().empty() && !unknown.empty())
-    return fmt::format("unknown command or option '{}'", unknown[0]);
+  const CLI::App* at = &app;
+  while (!at->get_subcommands().empty()) at = at->get_subcommands()[0];
+  const bool needs_command = !at->get_subcommands([](const CLI::App*) { return true; }).empty();
+  for (const std::string& word : at->remaining())
+    if (needs_command || word.starts_with('-')) return fmt::format("unknown command or option '{}'", word);
   std::string text = error.what();
   for (char& c : text)
     if (c == '\n') c = ' ';

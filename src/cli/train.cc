@@ -40,7 +40,7 @@ void run(Options o) {
     train::Trainer::resume(o.resume, o.words)->run();
     return;
   }
-  if (o.words.empty()) fail("train", "names no recipe", "give a file, a preset, or --resume DIR");
+  if (o.words.empty()) throw CLI::RequiredError("recipe (a file or a preset), or --resume DIR,");
   const std::string recipe_name = o.words[0];
   o.words.erase(o.words.begin());
   const train::Recipe recipe = train::load_recipe(recipe_name, o.words);
