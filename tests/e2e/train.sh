@@ -30,7 +30,7 @@ case_usage() {
   refuses 2 "DIR" "$FRUGAL" verify
   refuses 2 "--threads" "$FRUGAL" generate "$base" a --threads -1
   refuses 2 "--seed|-1" "$FRUGAL" generate "$base" a --seed -1
-  [ "$(size_of err)" -lt 400 ] || die "a long message"
+  [ "$(size_of err)" -lt 600 ] || die "a long message"
   refuses 2 "--temperature|warm" "$FRUGAL" generate "$base" a --temperature warm
 }
 
