@@ -1,0 +1,228 @@
+#include "infer/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+
+#include "base/error.h"
+#include "test_models.h"
+
+namespace frugal::infer {
+namespace {
+
+using test::make_model;
+using test::v3_config;
+
+Request request_of(std::vector<int32_t> prompt, int64_t max_tokens, uint64_t seed, float temperature = 1.0f) {
+  Request r;
+  r.prompt = std::move(prompt);
+  r.max_tokens = max_tokens;
+  r.sampling.seed = seed;
+  r.sampling.temperature = temperature;
+  return r;
+}
+std::vector<int32_t> prompt_of(int64_t n, int32_t first) {
+  std::vector<int32_t> p;
+  for (int64_t i = 0; i < n; ++i) p.push_back(static_cast<int32_t>((first + 7 * i) % 61));
+  return p;
+}
+
+struct Output {
+  std::vector<int32_t> tokens;
+  std::vector<float> logprobs;
+  Finish finish = Finish::kNone;
+  friend bool operator==(const Output& a, const Output& b) {
+    return a.tokens == b.tokens && a.finish == b.finish && a.logprobs.size() == b.logprobs.size() &&
+           std::memcmp(a.logprobs.data(), b.logprobs.data(), a.logprobs.size() * sizeof(float)) == 0;
+  }
+};
+
+std::map<int64_t, Output> drain(Engine* engine) {
+  std::map<int64_t, Output> out;
+  while (!engine->idle()) {
+    for (const Event& e : engine->step()) {
+      Output& o = out[e.request];
+      o.finish = e.finish;
+      if (e.token < 0) continue;
+      o.tokens.push_back(e.token);
+      o.logprobs.push_back(e.logprob);
+    }
+  }
+  return out;
+}
+Output run_alone(kernels::Ctx& ctx, model::Model& m, const Request& r, EngineOptions options = {}) {
+  Engine engine(ctx, m, options);
+  const int64_t id = engine.add(r);
+  return drain(&engine)[id];
+}
+
+class EngineTest : public ::testing::TestWithParam<kernels::Operand> {
+ protected:
+  kernels::Ctx ctx{2};
+  std::unique_ptr<model::Model> m = make_model(ctx, v3_config(), GetParam());
+};
+INSTANTIATE_TEST_SUITE_P(Precisions, EngineTest, ::testing::Values(kernels::Operand::kF32, kernels::Operand::kBF16),
+                         [](const auto& info) { return info.param == kernels::Operand::kF32 ? "f32" : "bf16"; });
+
+// The promise: what the sampler reports is what training would compute, bit for bit. 80 tokens cross a page.
+TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
+  const std::vector<int32_t> prompt = prompt_of(13, 5);
+  const Output o = run_alone(ctx, *m, request_of(prompt, 80, 3));
+  ASSERT_EQ(o.tokens.size(), 80u);
+  std::vector<int32_t> row = prompt;
+  row.insert(row.end(), o.tokens.begin(), o.tokens.end());
+  const int64_t length = static_cast<int64_t>(row.size()) - 1;
+  row.push_back(-1);  // [1, length + 2]
+  model::Objective objective(m->config, 1, length, false);
+  model::ObjectiveArgs args;
+  args.input = {row.data(), 1, length};
+  const model::ObjectiveResult r = objective.run(ctx, *m, args);
+  for (size_t i = 0; i < o.tokens.size(); ++i) {
+    const float trained = -r.token_nll[prompt.size() - 1 + i];
+    EXPECT_EQ(std::memcmp(&trained, &o.logprobs[i], sizeof(float)), 0) << i << ": " << trained << " " << o.logprobs[i];
+  }
+}
+
+TEST_P(EngineTest, NeighboursChangeNoBit) {
+  const Request r = request_of(prompt_of(70, 2), 20, 11);
+  const Output alone = run_alone(ctx, *m, r);
+  EngineOptions options;
+  options.max_sequences = 6;
+  options.max_batch_tokens = 48;
+  Engine engine(ctx, *m, options);
+  engine.add(request_of(prompt_of(3, 1), 30, 1));
+  engine.add(request_of(prompt_of(100, 9), 5, 2));
+  const int64_t id = engine.add(r);
+  for (int32_t i = 0; i < 3; ++i) engine.add(request_of(prompt_of(1 + 20 * i, i), 10 + i, 4));
+  EXPECT_EQ(drain(&engine)[id], alone);
+}
+
+TEST_P(EngineTest, PrefillInChunksChangesNoBit) {
+  const Request r = request_of(prompt_of(130, 4), 8, 5);
+  const Output whole = run_alone(ctx, *m, r);
+  for (const int64_t chunk : {1, 7, 64}) {
+    for (const bool absorbed : {false, true}) {
+      EngineOptions options;
+      options.max_batch_tokens = chunk;
+      options.absorbed = absorbed;
+      const Output o = run_alone(ctx, *m, r, options);
+      if (absorbed) {
+        // The prompt is computed in the expanded form, so the first token is the same; later ones have their own form.
+        EXPECT_EQ(o.tokens[0], whole.tokens[0]);
+        EXPECT_EQ(std::memcmp(&o.logprobs[0], &whole.logprobs[0], sizeof(float)), 0) << chunk;
+      } else {
+        EXPECT_EQ(o, whole) << chunk;
+      }
+    }
+  }
+}
+
+TEST_P(EngineTest, AbsorbedTokensDoNotDependOnNeighboursEither) {
+  EngineOptions options;
+  options.absorbed = true;
+  const Request r = request_of(prompt_of(20, 3), 60, 8);
+  const Output alone = run_alone(ctx, *m, r, options);
+  options.max_sequences = 3;
+  Engine engine(ctx, *m, options);
+  engine.add(request_of(prompt_of(9, 1), 40, 1));
+  const int64_t id = engine.add(r);
+  engine.add(request_of(prompt_of(33, 2), 40, 2));
+  EXPECT_EQ(drain(&engine)[id], alone);
+}
+
+TEST_P(EngineTest, RequestsWaitAndAreCancelled) {
+  Engine engine(ctx, *m, {});  // one at a time
+  const int64_t first = engine.add(request_of(prompt_of(5, 1), 4, 1));
+  const int64_t second = engine.add(request_of(prompt_of(5, 2), 4, 1));
+  const int64_t third = engine.add(request_of(prompt_of(5, 3), 4, 1));
+  engine.cancel(third);
+  const std::vector<Event> events = engine.step();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].request, third);
+  EXPECT_EQ(events[0].finish, Finish::kCancelled);
+  EXPECT_EQ(events[1].request, first);
+  engine.cancel(first);
+  auto out = drain(&engine);
+  EXPECT_EQ(out[first].finish, Finish::kCancelled);
+  EXPECT_EQ(out.count(third), 0u);
+  EXPECT_EQ(out[second].tokens.size(), 4u);
+  EXPECT_EQ(out[second].finish, Finish::kLength);
+  EXPECT_EQ(out[second], run_alone(ctx, *m, request_of(prompt_of(5, 2), 4, 1)));
+}
+
+TEST_P(EngineTest, StopsAtAStopToken) {
+  Request r = request_of(prompt_of(5, 1), 30, 1, 0);
+  const Output free = run_alone(ctx, *m, r);
+  r.stop_tokens = {free.tokens[2]};
+  const Output stopped = run_alone(ctx, *m, r);
+  EXPECT_EQ(stopped.finish, Finish::kStop);
+  const auto at = std::find(free.tokens.begin(), free.tokens.end(), free.tokens[2]);
+  EXPECT_EQ(stopped.tokens.size(), static_cast<size_t>(at - free.tokens.begin()) + 1);
+}
+
+TEST_P(EngineTest, RefusesBadRequests) {
+  EngineOptions options;
+  options.max_context = 16;
+  Engine engine(ctx, *m, options);
+  EXPECT_THROW(engine.add(request_of({}, 4, 1)), Error);
+  EXPECT_THROW(engine.add(request_of({61}, 4, 1)), Error);
+  EXPECT_THROW(engine.add(request_of({-1}, 4, 1)), Error);
+  EXPECT_THROW(engine.add(request_of(prompt_of(16, 1), 4, 1)), Error);
+  Request r = request_of({1}, 4, 1);
+  r.sampling.top_p = 0;
+  EXPECT_THROW(engine.add(r), Error);
+  EXPECT_TRUE(engine.idle());
+  engine.add(request_of(prompt_of(15, 1), 100, 1));
+  EXPECT_EQ(drain(&engine)[0].tokens.size(), 1u);  // the context's end
+}
+
+class SamplerTest : public ::testing::Test {
+ protected:
+  const kernels::Level& level = kernels::default_level();
+  std::vector<float> logits = {1.0f, 3.0f, 2.5f, -1.0f, 3.0f, 0.0f};
+  std::vector<int64_t> counts(const SamplingParams& p, int64_t draws = 4000) {
+    std::vector<int64_t> n(logits.size(), 0);
+    for (int64_t i = 0; i < draws; ++i) ++n[static_cast<size_t>(sample(level, logits.data(), 6, p, i).token)];
+    return n;
+  }
+};
+
+TEST_F(SamplerTest, TemperatureZeroIsTheLowestArgmax) {
+  SamplingParams p;
+  p.temperature = 0;
+  EXPECT_EQ(sample(level, logits.data(), 6, p, 0).token, 1);
+}
+TEST_F(SamplerTest, FrequenciesFollowTheProbabilities) {
+  double total = 0;
+  for (const float x : logits) total += std::exp(static_cast<double>(x));
+  const auto n = counts({}, 40000);
+  for (size_t i = 0; i < logits.size(); ++i)
+    EXPECT_NEAR(static_cast<double>(n[i]) / 40000, std::exp(static_cast<double>(logits[i])) / total, 0.01) << i;
+}
+TEST_F(SamplerTest, FiltersKeepWhatTheySay) {
+  SamplingParams p;
+  p.top_k = 3;
+  EXPECT_EQ(counts(p)[0], 0);
+  EXPECT_GT(counts(p)[2], 0);
+  p = {};
+  p.min_p = 0.5f;  // of the largest: e^-0.5 = 0.61 stays, e^-2 goes
+  EXPECT_GT(counts(p)[2], 0);
+  EXPECT_EQ(counts(p)[0], 0);
+  p = {};
+  p.top_p = 0.3f;  // the first of the two largest holds more than that
+  EXPECT_EQ(counts(p)[1], 4000);
+}
+TEST_F(SamplerTest, OneNumberPerSeedStreamAndPosition) {
+  SamplingParams p;
+  std::vector<int32_t> a, b, c;
+  for (int64_t i = 0; i < 200; ++i) a.push_back(sample(level, logits.data(), 6, p, i).token);
+  for (int64_t i = 0; i < 200; ++i) b.push_back(sample(level, logits.data(), 6, p, i).token);
+  p.stream = 1;
+  for (int64_t i = 0; i < 200; ++i) c.push_back(sample(level, logits.data(), 6, p, i).token);
+  EXPECT_EQ(a, b);
+  EXPECT_NE(a, c);
+}
+
+}  // namespace
+}  // namespace frugal::infer

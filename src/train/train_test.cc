@@ -1,0 +1,155 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "data/tasks.h"
+#include "test_models.h"
+#include "train/schedule.h"
+#include "train/trainer.h"
+
+namespace frugal::train {
+namespace {
+
+TEST(Schedule, HasV3sShape) {
+  Recipe r;
+  r.steps = 10000;
+  r.warmup_steps = 100;
+  r.learning_rate = 1;
+  r.model.num_nextn_predict_layers = 1;
+  EXPECT_DOUBLE_EQ(learning_rate_at(r, 0), 0.01);
+  EXPECT_DOUBLE_EQ(learning_rate_at(r, 99), 1.0);
+  EXPECT_DOUBLE_EQ(learning_rate_at(r, 6759), 1.0);
+  EXPECT_NEAR(learning_rate_at(r, 8210), 0.55, 1e-3);  // half way down the cosine
+  EXPECT_DOUBLE_EQ(learning_rate_at(r, 9660), 0.1);
+  EXPECT_DOUBLE_EQ(learning_rate_at(r, 9886), 0.1);
+  EXPECT_DOUBLE_EQ(learning_rate_at(r, 9887), 0.0332);
+  EXPECT_DOUBLE_EQ(mtp_lambda_at(r, 6759), 0.3);
+  EXPECT_DOUBLE_EQ(mtp_lambda_at(r, 6760), 0.1);
+  EXPECT_DOUBLE_EQ(bias_update_speed_at(r, 9659), 0.001);
+  EXPECT_DOUBLE_EQ(bias_update_speed_at(r, 9660), 0.0);
+}
+
+TEST(Recipe, ResolvedRecipeReadsBackTheSame) {
+  const Recipe r = load_recipe("nano", {"data=a b.txt", "out=x\"y", "learning_rate=0.0012345678901234567", "separator=\n\t\\"});
+  const std::string file = "/tmp/frugal_recipe_" + std::to_string(getpid()) + ".toml";
+  write_file_atomic(file, recipe_to_toml(r));
+  EXPECT_EQ(recipe_to_toml(read_recipe(file, {})), recipe_to_toml(r));
+  EXPECT_EQ(read_recipe(file, {}).out, "x\"y");
+  EXPECT_EQ(read_recipe(file, {}).learning_rate, 0.0012345678901234567);
+  remove_all(file);
+}
+
+TEST(Optimizer, StepEqualsADoubleReference) {
+  kernels::Ctx ctx(3);
+  auto m = test::make_model(ctx, test::v3_config(), kernels::Operand::kF32);
+  const size_t n = static_cast<size_t>(m->table.elements);
+  const std::vector<float> grads = test::normal("gradient", m->table.elements, 0.3);
+  std::vector<double> p(m->masters(), m->masters() + n), avg(n, 0), sq(n, 0);
+  Optimizer optimizer(*m);
+  double sum = 0;
+  for (const float g : grads) sum += static_cast<double>(g) * static_cast<double>(g);
+  for (int64_t t = 1; t <= 3; ++t) {
+    const double norm = optimizer.step(ctx, *m, grads.data(), {}, 1e-2, t);
+    EXPECT_NEAR(norm, std::sqrt(sum), 1e-5 * norm);
+    const double clip = std::min(1.0, 1.0 / std::sqrt(sum));
+    for (const model::Param& q : m->table.params) {
+      for (int64_t k = 0; k < q.elements() && q.has_gradient(); ++k) {
+        const size_t i = static_cast<size_t>(q.offset() + k);
+        const double g = static_cast<double>(grads[i]) * clip;
+        avg[i] = 0.9 * avg[i] + 0.1 * g;
+        sq[i] = 0.95 * sq[i] + 0.05 * g * g;
+        const double decay = q.kind == model::ParamKind::kNorm ? 0 : 0.1;
+        p[i] -= 1e-2 * (avg[i] / (1 - std::pow(0.9, t)) / (std::sqrt(sq[i] / (1 - std::pow(0.95, t))) + 1e-8) + decay * p[i]);
+      }
+    }
+    for (size_t i = 0; i < n; ++i) ASSERT_NEAR(static_cast<double>(m->masters()[i]), p[i], 2e-6) << i << " step " << t;
+  }
+}
+
+TEST(Optimizer, RouterBiasFollowsTheLoad) {
+  kernels::Ctx ctx(1);
+  auto m = test::make_model(ctx, test::v3_config(), kernels::Operand::kF32);
+  float* bias = m->weights.layers[1].experts.bias.data;
+  const std::vector<float> before(bias, bias + 8);
+  update_router_bias(*m, {{3, 3, 3, 3, 3, 3, 2, 4}, {1, 1, 1, 1, 1, 1, 1, 1}}, 0.5);
+  for (size_t e = 0; e < 8; ++e)
+    EXPECT_NEAR(bias[e] - before[e], e == 6 ? 0.5f : e == 7 ? -0.5f : 0.0f, 1e-6f) << e;
+}
+
+class TrainerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    make_directories(root);
+    std::string text;
+    for (const std::string& d : data::generate_tasks(1, 300)) text += nlohmann::json{{"text", d}}.dump() + "\n";
+    write_file_atomic(root + "/tasks.jsonl", text);
+  }
+  void TearDown() override { remove_all(root); }
+  Recipe recipe(const std::string& name, std::vector<std::string> more = {}) {
+    std::vector<std::string> settings = {
+        "hidden_size=32", "num_hidden_layers=2", "intermediate_size=48", "num_attention_heads=2", "n_routed_experts=4",
+        "num_experts_per_tok=2", "n_group=2", "topk_group=1", "moe_intermediate_size=16", "qk_nope_head_dim=8",
+        "qk_rope_head_dim=4", "v_head_dim=8", "kv_lora_rank=8", "q_lora_rank=8", "vocab_size=300", "sequence_length=32",
+        "batch=4", "steps=12", "warmup_steps=2", "eval_every=5", "sample_every=0", "threads=2",
+        "data=" + root + "/tasks.jsonl", "out=" + root + "/" + name};
+    settings.insert(settings.end(), more.begin(), more.end());
+    return load_recipe("nano", settings);
+  }
+  std::string root = "/tmp/frugal_trainer_" + std::to_string(getpid());
+};
+
+void expect_same_state(const std::string& a, const std::string& b) {
+  for (const char* file : {"/model.safetensors", "/trainer/masters.safetensors", "/trainer/exp_avg.safetensors",
+                           "/trainer/exp_avg_sq.safetensors", "/trainer/state.json"})
+    EXPECT_EQ(read_file(a + file), read_file(b + file)) << file;
+}
+
+TEST_F(TrainerTest, ResumedEqualsUninterrupted) {
+  Trainer::start(recipe("whole"))->run();
+  {
+    auto t = Trainer::start(recipe("parts"));
+    for (int i = 0; i < 5; ++i) t->step();
+    t->validate();
+    t->save();
+  }  // as if it had been killed here
+  auto t = Trainer::resume(root + "/parts", {});
+  EXPECT_EQ(t->steps_done(), 5);
+  while (t->steps_done() < 12) t->step();
+  t->save();
+  for (const char* file : {"/model.safetensors", "/trainer/masters.safetensors", "/trainer/exp_avg.safetensors",
+                           "/trainer/exp_avg_sq.safetensors"})
+    EXPECT_EQ(read_file(newest_checkpoint(root + "/whole") + file), read_file(newest_checkpoint(root + "/parts") + file)) << file;
+}
+
+TEST_F(TrainerTest, ThreadsChangeNoBit) {
+  for (const char* n : {"1", "2", "3"}) Trainer::start(recipe(std::string("t") + n, {std::string("threads=") + n}))->run();
+  expect_same_state(newest_checkpoint(root + "/t1"), newest_checkpoint(root + "/t2"));
+  expect_same_state(newest_checkpoint(root + "/t1"), newest_checkpoint(root + "/t3"));
+}
+
+TEST_F(TrainerTest, MicrobatchesAddUpToTheBatch) {
+  const StepReport whole = Trainer::start(recipe("whole", {"precision=f32"}))->step();
+  const StepReport parts = Trainer::start(recipe("parts", {"precision=f32", "microbatch=1"}))->step();
+  EXPECT_NEAR(whole.loss, parts.loss, 1e-5);
+  EXPECT_NEAR(whole.mtp_loss, parts.mtp_loss, 1e-5);
+  EXPECT_NEAR(whole.balance, parts.balance, 1e-9);
+  EXPECT_NEAR(whole.grad_norm, parts.grad_norm, 1e-4 * whole.grad_norm);
+  EXPECT_EQ(whole.expert_load, parts.expert_load);
+}
+
+TEST_F(TrainerTest, LossFalls) {
+  auto t = Trainer::start(recipe("run", {"steps=80", "learning_rate=5e-3"}));
+  const double first = t->step().loss;
+  double last = 0;
+  while (t->steps_done() < 80) last = t->step().loss;
+  EXPECT_LT(last, first - 1.5);
+  EXPECT_LT(t->validate().bits_per_byte, 4.0);
+}
+
+}  // namespace
+}  // namespace frugal::train
