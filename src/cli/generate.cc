@@ -15,6 +15,7 @@
 #include "infer/engine.h"
 #include "model/model_files.h"
 #include "text/tokenizer.h"
+#include "train/checkpoint.h"
 
 namespace frugal::cli {
 
@@ -32,11 +33,7 @@ struct Options {
 std::string model_directory(const std::string& path) {
   if (!is_directory(path)) fail(path, "is not a directory", "give a model directory or a run directory");
   if (!is_directory(path + "/checkpoints")) return path;
-  std::string newest;
-  for (const std::string& name : list_directory(path + "/checkpoints"))
-    if (name.starts_with("step-")) newest = path + "/checkpoints/" + name;
-  if (newest.empty()) fail(path, "holds no checkpoint", "train first");
-  return newest;
+  return train::newest_checkpoint(path);
 }
 
 // Holds back text that may be the beginning of a stop string; `stopped` once one is complete.

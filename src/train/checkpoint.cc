@@ -97,8 +97,13 @@ void save_checkpoint(const std::string& run, const TrainerState& state, const mo
   write_file_atomic(tmp + "/trainer/state.json", s.dump(2) + "\n");
   write_manifest(tmp);
   publish_directory(tmp, target);
-  const auto names = checkpoint_names(run);
-  for (size_t i = static_cast<size_t>(keep); i < names.size(); ++i) remove_all(run + "/checkpoints/" + names[i]);
+  // A damaged checkpoint does not count as one of those that are kept.
+  int64_t good = 0;
+  for (const std::string& name : checkpoint_names(run)) {
+    const std::string directory = run + "/checkpoints/" + name;
+    if (good == keep || !damage_of(directory).empty()) remove_all(directory);
+    else ++good;
+  }
 }
 
 std::string newest_checkpoint(const std::string& run) {

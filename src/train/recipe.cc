@@ -59,7 +59,7 @@ const std::vector<RecipeOption>& recipe_options() {
       TEXT(separator, "splits a text file into documents; empty: a file is one document"),
       REAL(validation_fraction, 0, 0.5, "share of the data kept for validation"),
       TEXT(tokenizer, "directory or tokenizer.json; empty: trained on the data and stored in the run"),
-      INT(digits, 1, 16, "digits of a number in one token, for a tokenizer that is trained"),
+      INT(digits, 1, 9, "digits of a number in one token, for a tokenizer that is trained"),
       INT(sequence_length, 2, 1 << 24, "tokens per row"),
       // run
       TEXT(out, "run directory; must not hold a run"),
