@@ -16,13 +16,12 @@ struct FreeDeleter {
 template <class T>
 using AlignedPtr = std::unique_ptr<T[], FreeDeleter>;
 
-// 64-byte aligned memory (a cache line, one AVX-512 register), uninitialised.
+// 64-byte aligned memory (a cache line, one AVX-512 register), uninitialised; large blocks on huge pages where the kernel
+// gives them. Throws Error when there is not enough. Freed with free().
+void* aligned_memory(size_t bytes);
 template <class T>
 AlignedPtr<T> aligned_array(int64_t n) {
-  const size_t bytes = (static_cast<size_t>(n > 0 ? n : 1) * sizeof(T) + 63) / 64 * 64;
-  T* p = static_cast<T*>(std::aligned_alloc(64, bytes));
-  if (p == nullptr) fail("memory", fmt::format("cannot allocate {} bytes", bytes), "use a smaller batch or model");
-  return AlignedPtr<T>(p);
+  return AlignedPtr<T>(static_cast<T*>(aligned_memory(static_cast<size_t>(n) * sizeof(T))));
 }
 
 class Arena {
