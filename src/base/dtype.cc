@@ -21,6 +21,10 @@ constexpr Row kRows[] = {
 int64_t dtype_size(Dtype dtype) { return kRows[static_cast<size_t>(dtype)].size; }
 std::string_view dtype_name(Dtype dtype) { return kRows[static_cast<size_t>(dtype)].name; }
 
+bool is_float(Dtype d) {
+  return d == Dtype::kF64 || d == Dtype::kF32 || d == Dtype::kBF16 || d == Dtype::kF16 || d == Dtype::kF8E4M3;
+}
+
 bool dtype_from_name(std::string_view name, Dtype* dtype) {
   for (const Row& row : kRows) {
     if (row.name == name) {

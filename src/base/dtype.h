@@ -13,6 +13,7 @@ enum class Dtype : uint8_t { kF64, kF32, kBF16, kF16, kF8E4M3, kI64, kI32, kI16,
 int64_t dtype_size(Dtype dtype);
 // The safetensors spelling: "F32", "BF16", "F8_E4M3", ...
 std::string_view dtype_name(Dtype dtype);
+bool is_float(Dtype dtype);
 // False when the name is not one of the above.
 bool dtype_from_name(std::string_view name, Dtype* dtype);
 

@@ -61,6 +61,7 @@ void run_train(const TrainArguments& arguments) {
   for (const std::string& path : arguments.files) {
     files.emplace_back(path);
     texts.push_back(files.back().text());
+    if (texts.back().empty()) fail(path, "is empty: there is no text to learn from", "leave it out");
     bytes += texts.back().size();
   }
   const text::Tokenizer tokenizer = text::train_tokenizer(texts, arguments.options);

@@ -88,6 +88,9 @@ std::vector<float> read_parameter(const CheckpointFiles& files, const ModelConfi
   if (t->shape != shape)
     fail(files.file_of(name), fmt::format("{} has shape {}, config.json asks for {}", name, to_string(t->shape), to_string(shape)),
          "config.json and weights do not belong together");
+  if (!is_float(t->dtype))
+    fail(files.file_of(name), fmt::format("{} is {}, not a floating-point type", name, dtype_name(t->dtype)),
+         "use a complete checkpoint");
   std::vector<float> values = to_f32(*t);
   if (t->dtype == Dtype::kF8E4M3) {
     if (!config.fp8 || shape.rank != 2)
@@ -115,7 +118,7 @@ void refuse_more_experts_than_tensors(const CheckpointFiles& files, const ModelC
   for (int64_t l = 0; l < c.num_hidden_layers + c.num_nextn_predict_layers; ++l) moe_layers += c.is_moe_layer(l);
   const int64_t wanted = 3 * c.n_routed_experts * moe_layers, held = static_cast<int64_t>(files.names().size());
   if (wanted > held)
-    fail(directory, fmt::format("config.json asks for {} expert tensors, the files hold {} tensors", wanted, held),
+    fail(directory + "/config.json", fmt::format("asks for {} expert tensors, the weight files hold {} tensors", wanted, held),
          "config.json and weights do not belong together");
 }
 }  // namespace

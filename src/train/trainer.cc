@@ -104,6 +104,10 @@ void Trainer::load_data(const std::string& tokenizer_source) {
   const data::Corpus corpus = data::load_corpus(recipe_.data, {recipe_.separator, recipe_.validation_fraction});
   if (tokenizer_source.empty()) {
     std::vector<std::string_view> texts(corpus.train.begin(), corpus.train.end());
+    constexpr int64_t kSmallestVocabulary = 259;  // 256 bytes, BOS, EOS, padding
+    if (recipe_.model.vocab_size < kSmallestVocabulary)
+      fail("recipe", fmt::format("vocab_size {} has no room for a byte-level tokenizer", recipe_.model.vocab_size),
+           fmt::format("use {} or more, or name a tokenizer", kSmallestVocabulary));
     text::TokenizerTrainOptions options;
     options.vocab_size = static_cast<int32_t>(recipe_.model.vocab_size);
     options.digits = static_cast<int32_t>(recipe_.digits);

@@ -37,18 +37,13 @@ void check(bool condition, const char* what) {
   std::abort();
 }
 
-bool is_float(frugal::Dtype d) {
-  using frugal::Dtype;
-  return d == Dtype::kF64 || d == Dtype::kF32 || d == Dtype::kBF16 || d == Dtype::kF16 || d == Dtype::kF8E4M3;
-}
-
 // Reads every byte of every tensor: the sanitizer sees a view that leaves the file.
 void read_all(const frugal::SafetensorsFile& file, std::vector<frugal::NamedTensor>* tensors) {
   unsigned sum = 0;
   for (const auto& [name, tensor] : file.tensors()) {
     check(tensor.shape.rank >= 0 && tensor.shape.rank <= frugal::Shape::kMaxRank, "rank");
     for (int64_t i = 0; i < tensor.bytes(); ++i) sum += static_cast<const uint8_t*>(tensor.data)[i];
-    if (is_float(tensor.dtype))
+    if (frugal::is_float(tensor.dtype))
       check(static_cast<int64_t>(frugal::to_f32(tensor).size()) == tensor.elements(), "to_f32 lost elements");
     tensors->push_back({name, tensor});
   }
