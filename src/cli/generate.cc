@@ -99,7 +99,7 @@ void run(const Options& o) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(directory);
   const model::ModelConfig config = model::load_config(directory);
   if (tokenizer.vocab_size() > config.vocab_size)
-    fail(directory + "/tokenizer.json", fmt::format("the tokenizer has {} tokens, the model {}", tokenizer.vocab_size(), config.vocab_size),
+    fail(directory + "/tokenizer.json", fmt::format("{} tokens exceed the model's vocab_size of {}", tokenizer.vocab_size(), config.vocab_size),
          "use the model's own tokenizer");
   infer::Request request = make_request(o, config, tokenizer, prompt);
   infer::EngineOptions options;
