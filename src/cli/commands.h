@@ -1,6 +1,8 @@
 // One function per subcommand: adds its options to the app. Callbacks throw frugal::Error.
 #pragma once
 
+#include <string>
+
 namespace CLI {
 class App;
 }
@@ -11,6 +13,11 @@ namespace frugal::cli {
 struct ExitStatus {
   int status = 0;
 };
+
+// A check for unsigned options: CLI11 reads -1 as the largest number.
+inline std::string not_negative(const std::string& value) {
+  return value.starts_with('-') ? "'" + value + "' is negative" : "";
+}
 
 void add_tokenizer_command(CLI::App& app);
 void add_verify_command(CLI::App& app);

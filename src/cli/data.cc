@@ -35,7 +35,7 @@ void add_data_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   c->add_option("--out", o->out, "file to write")->required();
   c->add_option("--documents", o->documents, "how many")->capture_default_str()->check(CLI::Range(1, 10000000));
-  c->add_option("--seed", o->seed, "same seed, same documents")->capture_default_str();
+  c->add_option("--seed", o->seed, "same seed, same documents")->capture_default_str()->check(not_negative);
   c->callback([o] { run(*o); });
 }
 

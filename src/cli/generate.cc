@@ -165,7 +165,7 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--top-k", o->sampling.top_k, "draw among the k most probable; 0: off")->capture_default_str();
   c->add_option("--top-p", o->sampling.top_p, "draw among the most probable that hold this share")->capture_default_str();
   c->add_option("--min-p", o->sampling.min_p, "drop tokens below this share of the most probable")->capture_default_str();
-  c->add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str()->check(CLI::NonNegativeNumber);
+  c->add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str()->check(not_negative);
   c->add_option("--stop", o->stop, "stop before this text; may be repeated");
   c->add_option("-c,--ctx-size", o->context, "positions of the cache; 0: what the prompt and --max-tokens need");
   c->add_option("--attention", o->attention, "cache form of generated tokens: expanded or absorbed")->capture_default_str();

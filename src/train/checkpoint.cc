@@ -113,7 +113,7 @@ std::string newest_checkpoint(const std::string& run) {
     if (damage.empty()) return directory;
     warn("{} is damaged and skipped: {}", directory, damage);
   }
-  fail(run, "holds no complete checkpoint", "start the run anew with another out=DIR");
+  fail(run, "holds no complete checkpoint", "train anew with another out=DIR");
 }
 
 TrainerState load_checkpoint(kernels::Ctx& ctx, const std::string& directory, model::Model* m, Optimizer* optimizer) {

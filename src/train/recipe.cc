@@ -245,6 +245,10 @@ void check_recipe(const Recipe& r) {
     fail("recipe", fmt::format("sequence_length {} exceeds max_position_embeddings {}", r.sequence_length,
                                r.model.max_position_embeddings),
          "raise max_position_embeddings or shorten the sequence");
+  constexpr int64_t kMaxTokens = int64_t{1} << 32;  // far above any published step; keeps byte counts below 2^63
+  if (r.batch * r.sequence_length > kMaxTokens)
+    fail("recipe", fmt::format("batch {} x sequence_length {} is too large", r.batch, r.sequence_length),
+         fmt::format("at most {} tokens per step", kMaxTokens));
   if (r.microbatch > 0 && r.batch % r.microbatch != 0)
     fail("recipe", fmt::format("batch {} is not a multiple of microbatch {}", r.batch, r.microbatch), "change one of them");
   if (!(r.constant_until <= r.cosine_until && r.cosine_until <= r.tail_from))
