@@ -42,7 +42,7 @@ TEST(Tree, IncludesFollowTheArrows) {
       {"base", {}},
       {"kernels", {"base"}},
       {"text", {"base"}},
-      {"data", {"base"}},
+      {"data", {"base", "text"}},
       {"model", {"base", "kernels"}},
       {"infer", {"base", "kernels", "model"}},
       {"train", {"base", "kernels", "model", "infer", "text", "data"}},

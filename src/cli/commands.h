@@ -24,5 +24,6 @@ void add_verify_command(CLI::App& app);
 void add_train_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_data_command(CLI::App& app);
+void add_eval_command(CLI::App& app);
 
 }  // namespace frugal::cli

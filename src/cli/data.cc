@@ -1,28 +1,27 @@
-// frugal data tasks: writes the built-in course of small reasoning tasks as JSONL.
+// frugal data course: writes the built-in course of questions with worked answers as JSONL.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
 #include "cli/commands.h"
-#include "data/tasks.h"
+#include "data/course.h"
 
 namespace frugal::cli {
 
 namespace {
 struct Options {
   std::string out;
-  int64_t documents = 40000;
+  int64_t documents = 150000;
   uint64_t seed = 1;
 };
 
 void run(const Options& o) {
   if (file_exists(o.out) || is_directory(o.out)) fail(o.out, "exists already", "name another --out");
   std::string text;
-  for (const std::string& d : data::generate_tasks(o.seed, o.documents)) text += nlohmann::json{{"text", d}}.dump() + "\n";
+  for (int64_t i = 0; i < o.documents; ++i) text += data::course_line(data::course_problem(o.seed, i).problem) + "\n";
   write_file_atomic(o.out, text);
   info("wrote {} documents, {:.1f} MB, to {}", o.documents, static_cast<double>(text.size()) * 1e-6, o.out);
 }
@@ -31,7 +30,7 @@ void run(const Options& o) {
 void add_data_command(CLI::App& app) {
   CLI::App* data = app.add_subcommand("data", "training data");
   data->require_subcommand(1);
-  CLI::App* c = data->add_subcommand("tasks", "write small reasoning tasks with worked answers (JSONL)");
+  CLI::App* c = data->add_subcommand("course", "write questions with worked answers of eight kinds (JSONL)");
   auto o = std::make_shared<Options>();
   c->add_option("--out", o->out, "file to write")->required();
   c->add_option("--documents", o->documents, "how many")->capture_default_str()->check(CLI::Range(1, 10000000));

@@ -8,14 +8,13 @@
 #include <memory>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/model_argument.h"
 #include "infer/engine.h"
 #include "model/model_files.h"
 #include "text/tokenizer.h"
-#include "train/checkpoint.h"
 
 namespace frugal::cli {
 
@@ -28,13 +27,6 @@ struct Options {
   std::vector<std::string> stop;
   bool ignore_eos = false, json = false, quiet = false;
 };
-
-// A run directory stands for its newest checkpoint.
-std::string model_directory(const std::string& path) {
-  if (!is_directory(path)) fail(path, "is not a directory", "give a model directory or a run directory");
-  if (!is_directory(path + "/checkpoints")) return path;
-  return train::newest_checkpoint(path);
-}
 
 // Holds back text that may be the beginning of a stop string; `stopped` once one is complete.
 class StopFilter {
@@ -88,8 +80,6 @@ void run(const Options& o) {
   const std::string directory = model_directory(o.model);
   if (o.attention != "expanded" && o.attention != "absorbed")
     fail("--attention", "'" + o.attention + "' is not a form", "use expanded or absorbed");
-  if (!o.precision.empty() && o.precision != "bf16" && o.precision != "f32")
-    fail("--precision", "'" + o.precision + "' is not implemented", "use bf16 or f32");
   infer::check_sampling(o.sampling);
   if (o.max_tokens < 0) fail("--max-tokens", fmt::format("{} is negative", o.max_tokens), "use 0 (up to the context's end) or more");
   if (o.context < 0) fail("--ctx-size", fmt::format("{} is negative", o.context), "use 0 (what is needed) or more");
@@ -98,9 +88,7 @@ void run(const Options& o) {
   kernels::Ctx ctx(o.threads);
   const text::Tokenizer tokenizer = text::Tokenizer::load(directory);
   const model::ModelConfig config = model::load_config(directory);
-  if (tokenizer.vocab_size() > config.vocab_size)
-    fail(directory + "/tokenizer.json", fmt::format("{} tokens exceed the model's vocab_size of {}", tokenizer.vocab_size(), config.vocab_size),
-         "use the model's own tokenizer");
+  check_tokenizer(tokenizer, config, directory);
   infer::Request request = make_request(o, config, tokenizer, prompt);
   infer::EngineOptions options;
   options.absorbed = o.attention == "absorbed";
@@ -111,9 +99,7 @@ void run(const Options& o) {
   const int64_t positions = config.max_position_embeddings, n = static_cast<int64_t>(request.prompt.size());
   const int64_t wanted = o.max_tokens > 0 && o.max_tokens < positions - n ? n + o.max_tokens : positions;
   options.max_context = o.context > 0 ? o.context : wanted;
-  const kernels::Operand operand = o.precision.empty() ? model::stored_operand(config)
-                                   : o.precision == "f32" ? kernels::Operand::kF32
-                                                          : kernels::Operand::kBF16;
+  const kernels::Operand operand = operand_argument(o.precision, config);
   auto m = model::load_model(ctx, directory,
                              {operand, false, options.absorbed, infer::Engine::memory_bytes(config, operand, options)});
   infer::Engine engine(ctx, *m, options);

@@ -80,11 +80,12 @@ struct Collector {
   std::vector<Document>& documents;
   int64_t skipped_blank = 0;
 
-  void add(std::string text, std::string source) {
-    if (is_blank(text))
+  void add(std::string text, std::string source) { add(Document{std::move(text), std::move(source)}); }
+  void add(Document document) {
+    if (is_blank(document.text))
       ++skipped_blank;
     else
-      documents.push_back({std::move(text), std::move(source)});
+      documents.push_back(std::move(document));
   }
 };
 
@@ -103,7 +104,24 @@ void read_text(const std::string& path, std::string_view text, const std::string
   }
 }
 
-std::string parse_jsonl_line(const std::string& where, std::string_view line) {
+Document parse_conversation(const std::string& where, const nlohmann::json& messages) {
+  const char* remedy = R"(a conversation is {"messages": [{"role": "user", "content": "..."}, ...]})";
+  if (!messages.is_array()) fail(where, fmt::format("the field \"messages\" is a {}", messages.type_name()), remedy);
+  Document document{"", where};
+  for (const nlohmann::json& m : messages) {
+    const auto text_of = [&](const char* name) {
+      const bool has = m.is_object() && m.contains(name) && m[name].is_string();
+      if (!has) fail(where, fmt::format("a message has no string \"{}\"", name), remedy);
+      return m[name].get<std::string>();
+    };
+    document.messages.push_back({text_of("role"), text_of("content")});
+  }
+  text::check_messages(document.messages, where);
+  document.text = text::chat_text(document.messages);
+  return document;
+}
+
+Document parse_jsonl_line(const std::string& where, std::string_view line) {
   nlohmann::json value;
   try {
     value = nlohmann::json::parse(line);
@@ -113,14 +131,15 @@ std::string parse_jsonl_line(const std::string& where, std::string_view line) {
   } catch (const nlohmann::json::exception& e) {  // a number out of range
     fail(where, fmt::format("not valid JSON: {}", e.what()), "correct the line");
   }
-  const char* remedy = "every line must look like {\"text\": \"...\"}";
+  const char* remedy = "every line must look like {\"text\": \"...\"} or {\"messages\": [...]}";
   if (!value.is_object())
     fail(where, fmt::format("a JSON {} instead of an object", value.type_name()), remedy);
+  if (value.contains("messages")) return parse_conversation(where, value["messages"]);
   const auto field = value.find("text");
   if (field == value.end()) fail(where, "the object has no field \"text\"", remedy);
   if (!field->is_string())
     fail(where, fmt::format("the field \"text\" is a {} instead of a string", field->type_name()), remedy);
-  return std::move(field->get_ref<std::string&>());
+  return {std::move(field->get_ref<std::string&>()), where};
 }
 
 void read_jsonl(const std::string& path, std::string_view text, Collector& out) {
@@ -129,7 +148,7 @@ void read_jsonl(const std::string& path, std::string_view text, Collector& out) 
     const size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = text.substr(begin, end - begin);
     const std::string where = fmt::format("{}:{}", path, number);
-    if (!is_blank(line)) out.add(parse_jsonl_line(where, line), where);
+    if (!is_blank(line)) out.add(parse_jsonl_line(where, line));
     begin = end + 1;
   }
 }
@@ -157,6 +176,8 @@ void check_fraction(double fraction) {
 // Byte offset at which the validation part of a single document begins.
 size_t cut_single(const Document& document, double fraction) {
   const std::string_view text = document.text;
+  if (!document.messages.empty())
+    fail(document.source, "the corpus is one conversation and cannot be split", "give more, or set validation_fraction=0");
   // White space at either end is no text: a part made of it would be blank.
   const size_t first = text.find_first_not_of(kWhiteSpace);
   const size_t last = text.find_last_not_of(kWhiteSpace);
@@ -256,15 +277,15 @@ Corpus split_documents(std::vector<Document> documents, const CorpusOptions& opt
   FRUGAL_ASSERT(!documents.empty(), "split_documents without a document");
   Corpus corpus;
   if (options.validation_fraction == 0.0) {
-    for (Document& d : documents) corpus.train.push_back(std::move(d.text));
+    corpus.train = std::move(documents);
   } else if (documents.size() == 1) {
     const size_t cut = cut_single(documents[0], options.validation_fraction);
-    corpus.train.push_back(documents[0].text.substr(0, cut));
-    corpus.validation.push_back(documents[0].text.substr(cut));
+    corpus.train.push_back({documents[0].text.substr(0, cut), documents[0].source});
+    corpus.validation.push_back({documents[0].text.substr(cut), documents[0].source});
   } else {
     const std::vector<bool> chosen = choose_validation(documents, options.validation_fraction);
     for (size_t i = 0; i < documents.size(); ++i)
-      (chosen[i] ? corpus.validation : corpus.train).push_back(std::move(documents[i].text));
+      (chosen[i] ? corpus.validation : corpus.train).push_back(std::move(documents[i]));
   }
   return corpus;
 }

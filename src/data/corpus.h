@@ -1,7 +1,8 @@
 // Text files to documents, and documents to a training and a validation part.
 //
 // Formats: a `.jsonl` file holds one JSON object per line, whose string field `text` is a document (other
-// fields are ignored, as are blank lines). Every other file is UTF-8 text: one document, or several with
+// fields are ignored, as are blank lines), or whose array `messages` is a conversation ({"role": "user" |
+// "assistant" | "system", "content": "..."}). Every other file is UTF-8 text: one document, or several with
 // `separator`. Text is taken as it is, byte for byte, except that a byte order mark at the start of a file is
 // dropped.
 #pragma once
@@ -10,11 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "text/chat.h"
+
 namespace frugal::data {
 
 struct Document {
-  std::string text;    // valid UTF-8, not blank
+  std::string text;    // valid UTF-8, not blank; of a conversation: as the chat template writes it
   std::string source;  // "file", or "file:line" (1-based) where the document starts inside a file
+  std::vector<text::Message> messages = {};  // a conversation
 };
 
 struct CorpusOptions {
@@ -23,14 +27,14 @@ struct CorpusOptions {
 };
 
 struct Corpus {
-  std::vector<std::string> train;
-  std::vector<std::string> validation;
+  std::vector<Document> train;
+  std::vector<Document> validation;
   int64_t skipped_blank = 0;  // documents of white space only, left out
 };
 
 // The documents of the files, in the order of the files. `skipped_blank`, if given, grows by the blank
 // documents. Throws Error: no path, a missing file, a directory, an empty file, a NUL byte or invalid UTF-8
-// (line and byte offset), a JSONL line that is not an object with a string `text` (line), no usable document
+// (line and byte offset), a JSONL line that is neither of the two (line), no usable document
 // at all.
 std::vector<Document> read_documents(const std::vector<std::string>& paths, const CorpusOptions& options,
                                      int64_t* skipped_blank = nullptr);

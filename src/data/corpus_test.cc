@@ -193,6 +193,26 @@ TEST_F(CorpusTest, BadJsonLines) {
   check("{\"text\": null}", {"\"text\" is a null instead"});
 }
 
+TEST_F(CorpusTest, Conversations) {
+  const std::string line = R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "x": 1}]})";
+  const auto documents = read_documents({write("chat.jsonl", line + "\n{\"text\": \"plain\"}\n")}, {});
+  ASSERT_EQ(documents.size(), 2u);
+  ASSERT_EQ(documents[0].messages.size(), 2u);
+  EXPECT_EQ(documents[0].messages[1].content, "a");
+  EXPECT_EQ(documents[0].text, "<｜User｜>q<｜Assistant｜>a");
+  EXPECT_TRUE(documents[1].messages.empty());
+  const auto bad = [&](const std::string& messages, const Texts& parts) {
+    const std::string path = write("bad.jsonl", "{\"messages\": " + messages + "}\n");
+    expect_read_error(path, path + ":1", parts);
+  };
+  bad("3", {"\"messages\" is a number"});
+  bad("[]", {"no message"});
+  bad("[{\"role\": \"user\"}]", {"no string \"content\""});
+  bad("[3]", {"no string \"role\""});
+  bad("[{\"role\": \"bot\", \"content\": \"x\"}]", {"role 'bot'"});
+  expect_error([&] { load_corpus({write("one.jsonl", line)}, {}); }, directory_.string() + "/one.jsonl:1", {"cannot be split"});
+}
+
 TEST_F(CorpusTest, FractionIsChecked) {
   const std::string path = write("a.txt", "some text\nmore\n");
   for (const double fraction : {-0.1, 0.51, 1.0, static_cast<double>(NAN)}) {
@@ -209,8 +229,8 @@ TEST_F(CorpusTest, FractionIsChecked) {
 TEST_F(CorpusTest, LoadCountsBlankDocuments) {
   const std::string path = write("a.jsonl", "{\"text\":\"a\"}\n{\"text\":\"\"}\n{\"text\":\"b\"}\n");
   const Corpus corpus = load_corpus({path}, {});
-  EXPECT_EQ(corpus.train.size(), 1u);
-  EXPECT_EQ(corpus.validation.size(), 1u);
+  EXPECT_EQ(texts(corpus.train).size(), 1u);
+  EXPECT_EQ(texts(corpus.validation).size(), 1u);
   EXPECT_EQ(corpus.skipped_blank, 1);
 }
 
@@ -218,19 +238,19 @@ TEST(CorpusSplit, SingleDocumentIsCutAtALineEnd) {
   std::string text;
   for (int i = 0; i < 100; ++i) text += fmt::format("line {}\n", i);
   const Corpus corpus = split_documents(documents_of({text}), {});
-  ASSERT_EQ(corpus.train.size(), 1u);
-  ASSERT_EQ(corpus.validation.size(), 1u);
-  EXPECT_EQ(corpus.train[0] + corpus.validation[0], text);
-  EXPECT_EQ(corpus.train[0].back(), '\n');
-  EXPECT_NEAR(static_cast<double>(corpus.validation[0].size()), 0.1 * static_cast<double>(text.size()), 8.0);
-  EXPECT_TRUE(corpus.validation[0].starts_with("line 9"));
+  ASSERT_EQ(texts(corpus.train).size(), 1u);
+  ASSERT_EQ(texts(corpus.validation).size(), 1u);
+  EXPECT_EQ(texts(corpus.train)[0] + texts(corpus.validation)[0], text);
+  EXPECT_EQ(texts(corpus.train)[0].back(), '\n');
+  EXPECT_NEAR(static_cast<double>(texts(corpus.validation)[0].size()), 0.1 * static_cast<double>(text.size()), 8.0);
+  EXPECT_TRUE(texts(corpus.validation)[0].starts_with("line 9"));
 }
 
 TEST(CorpusSplit, SingleDocumentTakesTheNearestLineEnd) {
   // 100 bytes: the share begins at byte 90; line ends behind bytes 60 and 95.
   const std::string text = std::string(59, 'a') + "\n" + std::string(34, 'b') + "\n" + std::string(5, 'c');
-  EXPECT_EQ(split_documents(documents_of({text}), {}).validation[0], "ccccc");
-  EXPECT_EQ(split_documents(documents_of({text}), with_fraction(0.3)).validation[0].size(), 40u);
+  EXPECT_EQ(split_documents(documents_of({text}), {}).validation[0].text, "ccccc");
+  EXPECT_EQ(split_documents(documents_of({text}), with_fraction(0.3)).validation[0].text.size(), 40u);
 }
 
 TEST(CorpusSplit, SingleDocumentWithoutAUsableLineEndIsCutBetweenCharacters) {
@@ -238,9 +258,9 @@ TEST(CorpusSplit, SingleDocumentWithoutAUsableLineEndIsCutBetweenCharacters) {
   for (int i = 0; i < 97; ++i) text += "é";
   text += "\n\n\n";
   const Corpus corpus = split_documents(documents_of({text}), {});
-  EXPECT_EQ(corpus.train[0] + corpus.validation[0], text);
-  EXPECT_EQ(corpus.validation[0].substr(0, 2), "é");
-  EXPECT_EQ(corpus.validation[0].size(), 20u + 3u);
+  EXPECT_EQ(texts(corpus.train)[0] + texts(corpus.validation)[0], text);
+  EXPECT_EQ(texts(corpus.validation)[0].substr(0, 2), "é");
+  EXPECT_EQ(texts(corpus.validation)[0].size(), 20u + 3u);
 }
 
 TEST(CorpusSplit, PartsAreNeverBlankNorTorn) {
@@ -248,8 +268,8 @@ TEST(CorpusSplit, PartsAreNeverBlankNorTorn) {
        {"ab", "éé", "a\n\nb", "\n\n\nab\n\n\n\n\n\n\n\n\n\n\n", "🙂🙂", "ab\n", "a é", "xyz\n \n \n"})
     for (const double fraction : {0.001, 0.1, 0.5}) {
       const Corpus corpus = split_documents(documents_of({text}), with_fraction(fraction));
-      EXPECT_EQ(corpus.train[0] + corpus.validation[0], text);
-      for (const std::string& part : {corpus.train[0], corpus.validation[0]}) {
+      EXPECT_EQ(texts(corpus.train)[0] + texts(corpus.validation)[0], text);
+      for (const std::string& part : {texts(corpus.train)[0], texts(corpus.validation)[0]}) {
         EXPECT_NE(part.find_first_not_of(" \n"), std::string::npos) << "'" << text << "' " << fraction;
         EXPECT_NE(static_cast<uint8_t>(part[0]) & 0xC0, 0x80) << "'" << text << "' " << fraction;
       }
@@ -270,10 +290,10 @@ TEST(CorpusSplit, OneCharacterCannotBeSplit) {
 }
 
 TEST(CorpusSplit, FractionZeroKeepsEverythingForTraining) {
-  EXPECT_EQ(split_documents(documents_of({"a", "b"}), with_fraction(0)).train, (Texts{"a", "b"}));
+  EXPECT_EQ(texts(split_documents(documents_of({"a", "b"}), with_fraction(0)).train), (Texts{"a", "b"}));
   const Corpus single = split_documents(documents_of({"a"}), with_fraction(0));
-  EXPECT_EQ(single.train, Texts{"a"});
-  EXPECT_TRUE(single.validation.empty());
+  EXPECT_EQ(texts(single.train), Texts{"a"});
+  EXPECT_TRUE(texts(single.validation).empty());
 }
 
 Texts numbered(int count, size_t bytes) {
@@ -289,18 +309,19 @@ Texts numbered(int count, size_t bytes) {
 TEST(CorpusSplit, WholeDocumentsByHash) {
   const Texts all = numbered(1000, 50);
   const Corpus corpus = split_documents(documents_of(all), {});
-  EXPECT_EQ(corpus.validation.size(), 100u);
-  EXPECT_EQ(corpus.train.size(), 900u);
-  std::multiset<std::string> parts(corpus.train.begin(), corpus.train.end());
-  parts.insert(corpus.validation.begin(), corpus.validation.end());
+  EXPECT_EQ(texts(corpus.validation).size(), 100u);
+  EXPECT_EQ(texts(corpus.train).size(), 900u);
+  const Texts train = texts(corpus.train), valid = texts(corpus.validation);
+  std::multiset<std::string> parts(train.begin(), train.end());
+  parts.insert(valid.begin(), valid.end());
   EXPECT_EQ(parts, std::multiset<std::string>(all.begin(), all.end()));
   // Spread over the corpus, not its end; each part in the order of the files.
   EXPECT_TRUE(
-      std::is_sorted(corpus.validation.begin(), corpus.validation.end(), [&](const auto& a, const auto& b) {
+      std::is_sorted(valid.begin(), valid.end(), [&](const auto& a, const auto& b) {
         return std::find(all.begin(), all.end(), a) < std::find(all.begin(), all.end(), b);
       }));
-  EXPECT_NE(corpus.validation, Texts(all.end() - 100, all.end()));
-  EXPECT_NE(corpus.validation, Texts(all.begin(), all.begin() + 100));
+  EXPECT_NE(texts(corpus.validation), Texts(all.end() - 100, all.end()));
+  EXPECT_NE(texts(corpus.validation), Texts(all.begin(), all.begin() + 100));
 }
 
 TEST(CorpusSplit, ChoiceDoesNotDependOnTheOrder) {
@@ -308,17 +329,17 @@ TEST(CorpusSplit, ChoiceDoesNotDependOnTheOrder) {
   const Corpus a = split_documents(documents_of(all), {});
   std::reverse(all.begin(), all.end());
   const Corpus b = split_documents(documents_of(all), {});
-  EXPECT_EQ(std::set<std::string>(a.validation.begin(), a.validation.end()),
-            std::set<std::string>(b.validation.begin(), b.validation.end()));
+  const Texts first = texts(a.validation), second = texts(b.validation);
+  EXPECT_EQ(std::set<std::string>(first.begin(), first.end()), std::set<std::string>(second.begin(), second.end()));
 }
 
 TEST(CorpusSplit, AtLeastOneDocumentEachSide) {
   for (int count = 2; count <= 12; ++count)
     for (const double fraction : {0.0001, 0.1, 0.5}) {
       const Corpus corpus = split_documents(documents_of(numbered(count, 30)), with_fraction(fraction));
-      EXPECT_GE(corpus.train.size(), 1u);
-      EXPECT_GE(corpus.validation.size(), 1u);
-      EXPECT_EQ(corpus.train.size() + corpus.validation.size(), static_cast<size_t>(count));
+      EXPECT_GE(texts(corpus.train).size(), 1u);
+      EXPECT_GE(texts(corpus.validation).size(), 1u);
+      EXPECT_EQ(texts(corpus.train).size() + texts(corpus.validation).size(), static_cast<size_t>(count));
     }
 }
 
@@ -326,7 +347,7 @@ TEST(CorpusSplit, ALargeDocumentStaysInTraining) {
   for (int i = 0; i < 20; ++i) {  // whatever the hashes
     const std::string large(10000, static_cast<char>('a' + i));
     const Corpus corpus = split_documents(documents_of({large, fmt::format("small {}", i)}), {});
-    EXPECT_EQ(corpus.train, Texts{large});
+    EXPECT_EQ(texts(corpus.train), Texts{large});
   }
 }
 
@@ -334,7 +355,7 @@ TEST(CorpusSplit, TheSmallestDocumentIsTakenIfAllAreTooLarge) {
   for (int i = 0; i < 20; ++i) {
     const std::string larger(100, static_cast<char>('a' + i)), smaller(60, static_cast<char>('A' + i));
     const Corpus corpus = split_documents(documents_of({larger, smaller}), {});
-    EXPECT_EQ(corpus.validation, Texts{smaller});
+    EXPECT_EQ(texts(corpus.validation), Texts{smaller});
   }
 }
 
@@ -344,10 +365,10 @@ TEST(CorpusSplit, EqualDocumentsStayOnOneSide) {
   all.insert(all.end(), copy.begin(), copy.end());
   const Corpus corpus = split_documents(documents_of(all), with_fraction(0.3));
   for (const std::string& text : copy) {
-    const auto n = std::count(corpus.validation.begin(), corpus.validation.end(), text);
+    const auto n = std::ranges::count(texts(corpus.validation), text);
     EXPECT_TRUE(n == 0 || n == 2) << text;
   }
-  EXPECT_EQ(corpus.validation.size(), 12u);
+  EXPECT_EQ(texts(corpus.validation).size(), 12u);
 }
 
 TEST(CorpusSplit, AllEqualDocumentsAreAnError) {

@@ -1,12 +1,15 @@
 // Documents to token ids, framed for training: every document becomes BOS text EOS (DeepSeek-V3 report,
-// section 4.1).
+// section 4.1); a conversation is framed by its chat template, which begins and ends with the same two.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/corpus.h"
 
 namespace frugal::data {
 
@@ -15,6 +18,8 @@ struct TextEncoder {
   std::function<std::vector<int32_t>(std::string_view)> encode;  // text to ids >= 0, without BOS and EOS
   int32_t bos_id = -1;
   int32_t eos_id = -1;
+  // Conversations, framed by the chat template (text/chat.h); may be empty when there are none.
+  std::function<std::vector<int32_t>(std::span<const text::Message>)> encode_chat = {};
 };
 
 struct TokenizedDocuments {
@@ -26,6 +31,6 @@ struct TokenizedDocuments {
 };
 
 // Errors of the encoder pass through. An encoder that returns a negative id is a programming error.
-TokenizedDocuments tokenize(const std::vector<std::string>& documents, const TextEncoder& encoder);
+TokenizedDocuments tokenize(const std::vector<Document>& documents, const TextEncoder& encoder);
 
 }  // namespace frugal::data

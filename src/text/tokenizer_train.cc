@@ -212,6 +212,7 @@ Tokenizer train_tokenizer(std::span<const std::string_view> texts, const Tokeniz
   v.added_tokens = options.added_tokens;
   v.split_patterns = {fmt::format("\\p{{N}}{{1,{}}}", options.digits), kCjkPattern, kMainPattern};
   if (options.digits == 1) v.split_patterns[0] = "\\p{N}";
+  if (options.split_capitals) v.split_patterns.insert(v.split_patterns.begin(), "[A-Z](?![a-z])");
   PairCounts counts(count_words(texts, options, v.split_patterns));
 
   const auto first = static_cast<int32_t>(v.special_tokens.size());

@@ -60,6 +60,8 @@ const std::vector<RecipeOption>& recipe_options() {
       REAL(validation_fraction, 0, 0.5, "share of the data kept for validation"),
       TEXT(tokenizer, "directory or tokenizer.json; empty: trained on the data and stored in the run"),
       INT(digits, 1, 9, "digits of a number in one token, for a tokenizer that is trained"),
+      {"split_capitals", RecipeField([](Recipe& r) -> bool& { return r.split_capitals; }), 0, 0,
+       "such a tokenizer cuts words in capitals into letters"},
       INT(sequence_length, 2, 1 << 24, "tokens per row"),
       // run
       TEXT(out, "run directory; must not hold a run"),

@@ -19,6 +19,7 @@ struct Recipe {
   double validation_fraction = 0.1;
   std::string tokenizer;     // directory or tokenizer.json; empty: train one on the data
   int64_t digits = 3;        // digits per token of a tokenizer that is trained
+  bool split_capitals = false;  // its words in capitals are cut into letters
   int64_t sequence_length = 256;
 
   // run

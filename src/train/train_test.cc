@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "data/tasks.h"
+#include "data/course.h"
 #include "test_models.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
@@ -86,7 +86,7 @@ class TrainerTest : public ::testing::Test {
   void SetUp() override {
     make_directories(root);
     std::string text;
-    for (const std::string& d : data::generate_tasks(1, 300)) text += nlohmann::json{{"text", d}}.dump() + "\n";
+    for (int64_t i = 0; i < 300; ++i) text += data::course_line(data::course_problem(1, i).problem) + "\n";
     write_file_atomic(root + "/tasks.jsonl", text);
   }
   void TearDown() override { remove_all(root); }

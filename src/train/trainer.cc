@@ -13,6 +13,7 @@
 #include "data/tokenize.h"
 #include "infer/engine.h"
 #include "model/flops.h"
+#include "text/chat.h"
 #include "text/tokenizer_train.h"
 #include "train/schedule.h"
 
@@ -103,14 +104,21 @@ std::unique_ptr<Trainer> Trainer::resume(const std::string& directory, const std
 void Trainer::load_data(const std::string& tokenizer_source) {
   const data::Corpus corpus = data::load_corpus(recipe_.data, {recipe_.separator, recipe_.validation_fraction});
   if (tokenizer_source.empty()) {
-    std::vector<std::string_view> texts(corpus.train.begin(), corpus.train.end());
-    constexpr int64_t kSmallestVocabulary = 259;  // 256 bytes, BOS, EOS, padding
-    if (recipe_.model.vocab_size < kSmallestVocabulary)
+    std::vector<std::string_view> texts;
+    bool chat = false;
+    for (const data::Document& d : corpus.train) {
+      texts.push_back(d.text);
+      chat = chat || !d.messages.empty();
+    }
+    const int64_t smallest = chat ? 261 : 259;  // 256 bytes, BOS, EOS, padding (user, assistant)
+    if (recipe_.model.vocab_size < smallest)
       fail("recipe", fmt::format("vocab_size {} has no room for a byte-level tokenizer", recipe_.model.vocab_size),
-           fmt::format("use {} or more, or name a tokenizer", kSmallestVocabulary));
+           fmt::format("use {} or more, or name a tokenizer", smallest));
     text::TokenizerTrainOptions options;
     options.vocab_size = static_cast<int32_t>(recipe_.model.vocab_size);
     options.digits = static_cast<int32_t>(recipe_.digits);
+    options.split_capitals = recipe_.split_capitals;
+    if (chat) options.added_tokens = {text::kUserToken, text::kAssistantToken};
     tokenizer_ = std::make_unique<text::Tokenizer>(text::train_tokenizer(texts, options));
   } else {
     tokenizer_ = std::make_unique<text::Tokenizer>(text::Tokenizer::load(tokenizer_source));
@@ -127,7 +135,8 @@ void Trainer::load_data(const std::string& tokenizer_source) {
   recipe_.model.eos_token_ids.clear();
   if (tokenizer_->eos_id() >= 0) recipe_.model.eos_token_ids.push_back(tokenizer_->eos_id());
   const data::TextEncoder encoder{[this](std::string_view s) { return tokenizer_->encode(s, false); }, tokenizer_->bos_id(),
-                                  tokenizer_->eos_id()};
+                                  tokenizer_->eos_id(),
+                                  [this](std::span<const text::Message> m) { return text::encode_chat(*tokenizer_, m, false); }};
   loader_ = std::make_unique<data::Loader>(data::tokenize(corpus.train, encoder), recipe_.sequence_length, recipe_.batch,
                                            static_cast<uint64_t>(recipe_.seed));
   const data::TokenizedDocuments validation = data::tokenize(corpus.validation, encoder);

@@ -45,7 +45,7 @@ train() { "$FRUGAL" train nano $model data="$tasks" "$@"; }
 # $base: a finished run of 100 steps that cases copy from and never change; $checkpoint: its model directory.
 base=$work/base checkpoint=$work/base/checkpoints/step-00000100
 make_fixtures() {
-  "$FRUGAL" data tasks --documents 1000 --out "$tasks" >/dev/null 2>&1 &&
+  "$FRUGAL" data course --documents 1000 --out "$tasks" >/dev/null 2>&1 &&
     train out="$base" steps=100 save_every=50 warmup_steps=5 learning_rate=5e-3 eval_every=50 sample_every=50 \
       sample_tokens=8 >"$work/base.log" 2>&1 && [ -d "$checkpoint" ] || { cat "$work/base.log"; return 1; }
 }

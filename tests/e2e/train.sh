@@ -1,12 +1,12 @@
 # Training, resumption, tokenizer and verification.
 cases=(help usage run_directory dry_run same_bits_threads same_bits_levels resume_after_kill damaged_checkpoint
-  no_checkpoint_left changed_data existing_run tokenizer_round_trip data_tasks verify_passes verify_finds_damage)
+  no_checkpoint_left changed_data existing_run tokenizer_round_trip data_course verify_passes verify_finds_damage)
 
 case_help() {
   local command
   runs 0 "$FRUGAL" --help
   mentions out "train|generate|tokenizer|data|verify"
-  for command in train generate verify tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data tasks"; do
+  for command in train generate eval verify tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data course"; do
     runs 0 "$FRUGAL" $command --help
     [ -s out ] && [ ! -s err ] || die "$command --help prints nothing, or on stderr"
   done
@@ -20,13 +20,13 @@ case_usage() {
   refuses 2 "trian" "$FRUGAL" trian
   refuses 2 "--bogus" "$FRUGAL" --bogus
   local command
-  for command in train generate verify tokenizer "tokenizer encode" data "data tasks"; do
+  for command in train generate verify tokenizer "tokenizer encode" data "data course"; do
     refuses 2 "--bogus" "$FRUGAL" $command --bogus
   done
   refuses 2 "bogus" "$FRUGAL" tokenizer bogus
   refuses 2 "model" "$FRUGAL" generate
   refuses 2 "recipe" "$FRUGAL" train
-  refuses 2 "--out" "$FRUGAL" data tasks
+  refuses 2 "--out" "$FRUGAL" data course
   refuses 2 "DIR" "$FRUGAL" verify
   refuses 2 "--threads" "$FRUGAL" generate "$base" a --threads -1
   refuses 2 "--seed|-1" "$FRUGAL" generate "$base" a --seed -1
@@ -167,7 +167,7 @@ case_no_checkpoint_left() {
 case_changed_data() {
   cp -r "$base" run
   fingerprint run >before
-  "$FRUGAL" data tasks --documents 900 --seed 7 --out other.jsonl 2>/dev/null
+  "$FRUGAL" data course --documents 900 --seed 7 --out other.jsonl 2>/dev/null
   runs 1 "$FRUGAL" train --resume run data=other.jsonl
   mentions err "frugal: run: the data"
   runs 1 "$FRUGAL" train --resume run steps=20
@@ -208,14 +208,14 @@ and a line'
   refuses 1 "12x|not a token id" "$FRUGAL" tokenizer decode tok 12x
 }
 
-case_data_tasks() {
-  "$FRUGAL" data tasks --documents 50 --out a.jsonl 2>/dev/null
-  "$FRUGAL" data tasks --documents 50 --out b.jsonl 2>/dev/null
-  "$FRUGAL" data tasks --documents 50 --seed 2 --out c.jsonl 2>/dev/null
+case_data_course() {
+  "$FRUGAL" data course --documents 50 --out a.jsonl 2>/dev/null
+  "$FRUGAL" data course --documents 50 --out b.jsonl 2>/dev/null
+  "$FRUGAL" data course --documents 50 --seed 2 --out c.jsonl 2>/dev/null
   same a.jsonl b.jsonl
   differ a.jsonl c.jsonl
-  [ "$(grep -c '^{"text":"Question: ' a.jsonl)" = 50 ] || die "not 50 documents"
-  refuses 1 "a.jsonl|exists already" "$FRUGAL" data tasks --documents 50 --seed 3 --out a.jsonl
+  [ "$(grep -c '^{"messages":\[{"role":"user"' a.jsonl)" = 50 ] || die "not 50 documents"
+  refuses 1 "a.jsonl|exists already" "$FRUGAL" data course --documents 50 --seed 3 --out a.jsonl
   same a.jsonl b.jsonl
 }
 

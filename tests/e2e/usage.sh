@@ -2,7 +2,7 @@
 
 test_help_and_version() {
   local command
-  for command in "" train generate data "data tasks" tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" verify; do
+  for command in "" train generate eval data "data course" tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" verify; do
     # shellcheck disable=SC2086
     frugal $command --help >help 2>stderr || die "'$command --help' ends with status $?"
     [ -s help ] && [ ! -s stderr ] || die "'$command --help' does not print to stdout alone"
@@ -25,7 +25,7 @@ test_wrong_usage() {
   fails 2 'top-k.*abc' frugal generate "$run" x --top-k abc
   fails 2 'threads.*-3' frugal generate "$run" x --threads -3
   fails 2 "seed.*negative" frugal generate "$run" x --seed -1
-  fails 2 'documents.*0' frugal data tasks --out x --documents 0
+  fails 2 'documents.*0' frugal data course --out x --documents 0
   fails 2 'vocab-size is required' frugal tokenizer train "$work/tasks.jsonl" --out x
   fails 2 'DIR or --signature' frugal verify
   absent x

@@ -1,0 +1,30 @@
+// The MODEL argument of commands: a model directory, or a run directory, which stands for its newest checkpoint.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/ctx.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+namespace frugal::cli {
+
+// Throws Error for a path that is neither.
+std::string model_directory(const std::string& path);
+
+// "bf16", "f32", or "" for what the config says. Throws Error for anything else.
+kernels::Operand operand_argument(const std::string& precision, const model::ModelConfig& config);
+
+// Throws Error if the tokenizer has ids that the model has not.
+void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config, const std::string& directory);
+
+struct LoadedModel {
+  std::string directory;
+  text::Tokenizer tokenizer;
+  std::unique_ptr<model::Model> model;
+};
+// Loads both. `more_bytes` are needed beside the model (see model/model_files.h).
+LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision, int64_t more_bytes = 0);
+
+}  // namespace frugal::cli
