@@ -47,7 +47,8 @@ TEST(Tree, IncludesFollowTheArrows) {
       {"infer", {"base", "kernels", "model"}},
       {"train", {"base", "kernels", "model", "infer", "text", "data"}},
       {"eval", {"base", "kernels", "model", "infer", "text", "data", "train"}},
-      {"cli", {"base", "kernels", "model", "infer", "text", "data", "train", "eval"}},
+      {"cost", {"base", "kernels", "model"}},
+      {"cli", {"cost", "base", "kernels", "model", "infer", "text", "data", "train", "eval"}},
   };
   const std::regex include("#include \"([a-z]+)/");
   size_t seen = 0;

@@ -4,20 +4,13 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <cstdlib>
-#include <string_view>
+
+#include "base/terminal.h"
 
 namespace frugal {
 
-namespace {
-bool is_terminal() {
-  const char* term = std::getenv("TERM");
-  return isatty(STDERR_FILENO) && term != nullptr && std::string_view(term) != "dumb";
-}
-}  // namespace
-
 ProgressLine::ProgressLine(double plain_seconds)
-    : terminal_(is_terminal()),
+    : terminal_(detect_terminal(STDERR_FILENO).ansi),
       plain_seconds_(plain_seconds),
       last_(std::chrono::steady_clock::now() - std::chrono::hours(1)) {}
 
@@ -25,7 +18,8 @@ ProgressLine::~ProgressLine() { finish(); }
 
 void ProgressLine::show(const std::string& text) {
   if (terminal_) {
-    std::fprintf(stderr, "\r\033[K%s", text.c_str());
+    const Terminal now = detect_terminal(STDERR_FILENO);
+    std::fprintf(stderr, "\r\033[K%s", clip(text, now.columns - 1, now.utf8).c_str());
     std::fflush(stderr);
     open_ = true;
     return;

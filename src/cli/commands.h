@@ -14,6 +14,8 @@ struct ExitStatus {
   int status = 0;
 };
 
+inline constexpr int kInterrupted = 130;  // as shells say it of SIGINT
+
 // A check for unsigned options: CLI11 reads -1 as the largest number.
 inline std::string not_negative(const std::string& value) {
   return value.starts_with('-') ? "'" + value + "' is negative" : "";
@@ -25,5 +27,7 @@ void add_train_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_data_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
+void add_demo_command(CLI::App& app);
+void add_chat_command(CLI::App& app);
 
 }  // namespace frugal::cli

@@ -1,4 +1,6 @@
 // frugal eval MODEL --tasks course: exams with standard errors and controls.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -8,6 +10,7 @@
 #include "base/files.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/terminal.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
 #include "data/corpus.h"
@@ -52,7 +55,7 @@ void run(const Options& o) {
   progress.finish();
   std::vector<eval::Score> nearest;
   if (!o.nearest.empty()) nearest = eval::nearest_by_kind(questions, eval::read_course(o.nearest));
-  std::fputs(eval::exam_table(eval::scores_by_kind(answers), eval::chance_by_kind(questions), nearest).c_str(), stdout);
+  std::fputs(eval::exam_table(eval::scores_by_kind(answers), eval::chance_by_kind(questions), nearest, detect_terminal(STDOUT_FILENO).columns).c_str(), stdout);
   if (!o.log.empty()) write_log(o.log, answers);
 }
 }  // namespace

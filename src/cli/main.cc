@@ -36,6 +36,8 @@ int main(int argc, char** argv) {
   frugal::cli::add_data_command(app);
   frugal::cli::add_train_command(app);
   frugal::cli::add_generate_command(app);
+  frugal::cli::add_demo_command(app);
+  frugal::cli::add_chat_command(app);
   frugal::cli::add_eval_command(app);
   frugal::cli::add_verify_command(app);
   try {

@@ -37,7 +37,7 @@ std::string keys_help() {
 void run(Options o) {
   if (!o.resume.empty()) {
     if (o.dry_run) fail("--dry-run", "does not go with --resume", "leave one of them out");
-    train::Trainer::resume(o.resume, o.words)->run();
+    if (!train::Trainer::resume(o.resume, o.words)->run()) throw ExitStatus{kInterrupted};
     return;
   }
   if (o.words.empty()) throw CLI::RequiredError("recipe (a file or a preset), or --resume DIR,");
@@ -50,7 +50,7 @@ void run(Options o) {
     std::fputs(train::plan_text(recipe).c_str(), stdout);
     return;
   }
-  train::Trainer::start(recipe)->run();
+  if (!train::Trainer::start(recipe)->run()) throw ExitStatus{kInterrupted};
 }
 }  // namespace
 

@@ -155,7 +155,7 @@ void read_jsonl(const std::string& path, std::string_view text, Collector& out) 
 
 void read_one(const std::string& path, const CorpusOptions& options, Collector& out) {
   if (is_directory(path))
-    fail(path, "is a directory, which is not supported yet as a corpus", "give the files in it");
+    fail(path, "is a directory", "give the files in it (`frugal demo` takes folders)");
   if (!std::filesystem::exists(path)) fail(path, "no such file", "check the path");
   const MappedFile file(path);
   std::string_view text = file.text();
@@ -256,6 +256,47 @@ std::vector<bool> choose_validation(const std::vector<Document>& documents, doub
 }
 
 }  // namespace
+
+namespace {
+bool is_text_file(const std::string& path) {
+  try {
+    const MappedFile file(path);
+    check_text(path, file.text());
+    return !is_blank(file.text());
+  } catch (const Error&) {
+    return false;
+  }
+}
+}  // namespace
+
+std::vector<std::string> text_files(const std::vector<std::string>& paths) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> files;
+  int64_t left_out = 0;
+  for (const std::string& path : paths) {
+    if (!is_directory(path)) {
+      files.push_back(path);
+      continue;
+    }
+    std::vector<std::string> found;
+    std::error_code error;
+    for (auto it = fs::recursive_directory_iterator(path, error); !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+      if (it->path().filename().string().starts_with('.')) {
+        if (it->is_directory()) it.disable_recursion_pending();
+        continue;
+      }
+      if (!it->is_regular_file()) continue;
+      if (is_text_file(it->path().string())) found.push_back(it->path().string());
+      else ++left_out;
+    }
+    if (error) fail(path, "cannot be read: " + error.message(), "check the permissions");
+    if (found.empty()) fail(path, fmt::format("holds no text ({} files are empty or not UTF-8 text)", left_out), "give a folder with text");
+    std::sort(found.begin(), found.end());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  if (left_out > 0) warn("{} files that are empty or not UTF-8 text are left out", left_out);
+  return files;
+}
 
 std::vector<Document> read_documents(const std::vector<std::string>& paths, const CorpusOptions& options,
                                      int64_t* skipped_blank) {

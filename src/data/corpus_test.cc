@@ -121,7 +121,7 @@ TEST_F(CorpusTest, ErrorsNameFileLineAndRemedy) {
   const std::string missing = (directory_ / "nowhere.txt").string();
   expect_read_error(missing, missing, {"no such file", "check the path"});
   expect_read_error(directory_.string(), directory_.string(),
-                    {"directory", "not supported yet", "give the files"});
+                    {"is a directory", "give the files"});
   expect_error([] { read_documents({}, {}); }, "data", {"no file", "name at least one"});
   const std::string empty = write("empty.txt", "");
   expect_read_error(empty, empty, {"empty", "leave it out"});

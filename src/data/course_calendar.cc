@@ -42,7 +42,7 @@ Problem count_days(Draws& operands, Draws& wording) {
   static constexpr std::array<const char*, 5> kBefore = {
       "What day is {1} days before {0}?", "Today is {0}. What day was it {1} days ago?", "It is {0}. What day was it {1} days before?",
       "Which day comes {1} days before a {0}?", "Which day was it {1} days before {0}?"};
-  const int start = number_between(operands, 0, 6), days = number_between(operands, 2, 99);
+  const int start = number_between(operands, 0, 6), days = number_between(operands, 2, 50);
   const bool forward = operands.below(2) == 0;
   int day = 0;
   std::string work = weekday_steps(start, days, forward, &day);

@@ -57,7 +57,7 @@ Problem count_letters(Draws& operands, Draws& wording) {
   return {word, "", fmt::format(fmt::runtime(pick(wording, kWordings)), word), numbered(word), std::to_string(word.size())};
 }
 
-// "S0E1V1E2N2": how often the letter has come so far.
+// "E: S0E1V0E1N0 1E2E": first which letters are the one, then those counted.
 Problem count_letter(Draws& operands, Draws& wording) {
   static constexpr std::array<const char*, 5> kWordings = {
       "How many letters {1} are in \"{0}\"?", "How many times is {1} in \"{0}\"?", "Count the letter {1} in \"{0}\".",
@@ -67,11 +67,12 @@ Problem count_letter(Draws& operands, Draws& wording) {
   // Mostly twice or more: one more place gets the letter.
   if (operands.below(3) != 0) word[static_cast<size_t>(operands.below(static_cast<int64_t>(word.size())))] = letter;
   int count = 0;
-  std::string work;
+  std::string work = fmt::format("{}: ", letter), found;
   for (const char c : word) {
-    if (c == letter) ++count;
-    work += fmt::format("{}{}", c, count);
+    work += fmt::format("{}{}", c, c == letter ? 1 : 0);
+    if (c == letter) found += fmt::format("{}{}", ++count, c);
   }
+  work += " " + found;
   return {fmt::format("{} {}", word, letter), "", fmt::format(fmt::runtime(pick(wording, kWordings)), word, letter), work,
           std::to_string(count)};
 }
@@ -86,16 +87,21 @@ Problem nth_letter(Draws& operands, Draws& wording) {
           numbered(std::string_view(word).substr(0, n)), std::string(1, word[n - 1])};
 }
 
-// Insertion sort, as for numbers: "CA ACT".
+// Every letter gets its number in the alphabet; then an insertion sort, as for numbers: "03C 01A: 01A 03C".
 Problem sort_letters(Draws& operands, Draws& wording) {
   static constexpr std::array<const char*, 6> kWordings = {
       "Sort the letters of \"{}\".", "Sort the letters of the word \"{}\".", "Put the letters of \"{}\" in order.",
       "Write the letters of \"{}\" from A to Z.", "Sort \"{}\" from A to Z.", "Put the letters of the word \"{}\" in order."};
-  const std::string word = draw_word(operands, 3, 5);
-  std::string sorted(1, word[0]), work;
+  const std::string word = draw_word(operands, 3, 4);
+  const auto with_numbers = [](const std::string& letters) {
+    std::string text;
+    for (const char c : letters) append_step(&text, fmt::format("{:02}{}", c - 'A' + 1, c));
+    return text;
+  };
+  std::string sorted(1, word[0]), work = with_numbers(word) + ": ";
   for (size_t i = 1; i < word.size(); ++i) {
     sorted.insert(std::upper_bound(sorted.begin(), sorted.end(), word[i]), word[i]);
-    append_step(&work, sorted);
+    work += (i > 1 ? ", " : "") + with_numbers(sorted);
   }
   return {word, "", fmt::format(fmt::runtime(pick(wording, kWordings)), word), work, sorted};
 }
@@ -103,7 +109,9 @@ Problem sort_letters(Draws& operands, Draws& wording) {
 }  // namespace
 
 std::vector<Form> letter_forms() {
-  return {{30000, reverse_word}, {30000, count_letters}, {30000, count_letter}, {30000, nth_letter}, {30000, sort_letters}};
+  // Sorting is the hardest: twice its share.
+  return {{30000, reverse_word}, {30000, count_letters}, {30000, count_letter}, {30000, nth_letter}, {30000, sort_letters},
+          {30000, sort_letters}};
 }
 
 }  // namespace frugal::data

@@ -1,4 +1,6 @@
 // The kind "logic": who is the tallest, and what follows from two sentences with all, some and no.
+#include <algorithm>
+
 #include "data/course_forms.h"
 
 namespace frugal::data {
@@ -64,10 +66,10 @@ Problem relation(Draws& operands, Draws& wording, int count) {
     if (said > 1) work += ": " + chain();
   }
 
-  // Half the questions ask who, half compare two that no premise compares.
-  const bool who = operands.below(2) == 0, most = operands.below(2) == 0;
-  int first = number_between(operands, 0, count - 3), second = number_between(operands, first + 2, count - 1);
-  if (operands.below(2) == 0) std::swap(first, second);
+  // A third of the questions ask who, the others compare two.
+  const bool who = operands.below(3) == 0, most = operands.below(2) == 0;
+  const int first = number_between(operands, 0, count - 1);
+  const int second = (first + number_between(operands, 1, count - 1)) % count;
   const std::string structure = who ? fmt::format("{} {} {} who {}", count, order, turned, most)
                                     : fmt::format("{} {} {} is {} {} {}", count, order, turned, most, first, second);
   std::string question, answer;
@@ -79,6 +81,10 @@ Problem relation(Draws& operands, Draws& wording, int count) {
     question = fmt::format(fmt::runtime(pick(wording, kIs)), names[static_cast<size_t>(first)], most ? relation.more : relation.less,
                            names[static_cast<size_t>(second)]);
     answer = (first < second) == most ? "yes" : "no";
+    // What is asked, put as X > Y, and what the chain says of the two.
+    const auto greater = [&](int x, int y) { return fmt::format("{} > {}", names[static_cast<size_t>(x)], names[static_cast<size_t>(y)]); };
+    work += fmt::format(". {}? {}", most ? greater(first, second) : greater(second, first),
+                        greater(std::min(first, second), std::max(first, second)));
   }
   return {joined(names, " "), structure, premises + " " + question, work, answer, who ? count : 2};
 }
@@ -86,84 +92,93 @@ Problem relation(Draws& operands, Draws& wording, int count) {
 Problem relation_of_three(Draws& operands, Draws& wording) { return relation(operands, wording, 3); }
 Problem relation_of_four(Draws& operands, Draws& wording) { return relation(operands, wording, 4); }
 
-// Quantified sentences over the terms a, b, c: "all a are b" is a<b, "some a are b" a~b, "no a are b" a#b.
+// "all a are b" is a < b, "some a are b" a ~ b, "no a are b" a # b. A relation is read from left to right, so that
+// "all b are a" is a > b; ~ and # mean the same in both directions.
 struct Sentence {
-  char quantifier;  // '<', '~' or '#'
+  char sign;  // '<', '~' or '#'
   int subject, predicate;
 };
-std::string sign_text(const Sentence& s, const std::vector<std::string_view>& terms) {
-  return fmt::format("{} {} {}", terms[static_cast<size_t>(s.subject)], s.quantifier, terms[static_cast<size_t>(s.predicate)]);
-}
-std::string say(const Sentence& s, const std::vector<std::string_view>& terms) {
-  const std::string_view word = s.quantifier == '<' ? "all" : s.quantifier == '~' ? "some" : "no";
-  return fmt::format("{} {} are {}", word, terms[static_cast<size_t>(s.subject)], terms[static_cast<size_t>(s.predicate)]);
+Sentence sentence(int left, char relation, int right, bool turned) {
+  if (relation == '>') return {'<', right, left};
+  if (relation != '<' && turned) return {relation, right, left};
+  return {relation, left, right};
 }
 
-constexpr int kA = 0, kB = 1, kC = 2;
-struct Conclusion {
-  Sentence sentence;
-  bool follows;
-};
-// Two premises, what they say about a and c together, and questions with their answers.
-struct Mood {
-  Sentence first, second;
-  bool concludes;
-  Sentence conclusion;
-  std::vector<Conclusion> questions;
-};
-const std::vector<Mood>& moods() {
-  static const std::vector<Mood> all = {
-      {{'<', kA, kB}, {'<', kB, kC}, true, {'<', kA, kC}, {{{'<', kA, kC}, true}, {{'<', kA, kC}, true}, {{'<', kC, kA}, false}, {{'#', kA, kC}, false}}},
-      {{'<', kA, kB}, {'#', kB, kC}, true, {'#', kA, kC}, {{{'#', kA, kC}, true}, {{'#', kC, kA}, true}, {{'<', kA, kC}, false}, {{'~', kA, kC}, false}}},
-      {{'~', kA, kB}, {'<', kB, kC}, true, {'~', kA, kC}, {{{'~', kA, kC}, true}, {{'~', kC, kA}, true}, {{'<', kA, kC}, false}, {{'#', kA, kC}, false}}},
-      {{'<', kA, kB}, {'~', kB, kC}, false, {}, {{{'~', kA, kC}, false}, {{'<', kA, kC}, false}, {{'#', kA, kC}, false}}},
-      {{'<', kA, kB}, {'<', kC, kB}, false, {}, {{{'<', kA, kC}, false}, {{'~', kA, kC}, false}, {{'<', kC, kA}, false}}},
-      {{'#', kA, kB}, {'<', kC, kB}, true, {'#', kA, kC}, {{{'#', kA, kC}, true}, {{'#', kC, kA}, true}, {{'~', kA, kC}, false}}},
-      {{'<', kA, kB}, {'#', kC, kB}, true, {'#', kA, kC}, {{{'#', kA, kC}, true}, {{'#', kC, kA}, true}, {{'<', kC, kA}, false}}},
-  };
-  return all;
+// What a (r) b and b (s) c say of a and c; '?' if nothing.
+char conclude(char r, char s) {
+  if (r == s && (r == '<' || r == '>')) return r;
+  if ((r == '<' && s == '#') || (r == '#' && s == '>')) return '#';
+  if ((r == '~' && s == '<') || (r == '>' && s == '~')) return '~';
+  return '?';
 }
+
+// Terms get numbers in the order in which the question names them: what reads alike has one structure and one key.
+struct Naming {
+  const std::vector<std::string_view>& terms;
+  std::vector<int> order = {};
+
+  int number(int term) {
+    const auto at = std::find(order.begin(), order.end(), term);
+    if (at == order.end()) order.push_back(term);
+    return static_cast<int>(std::find(order.begin(), order.end(), term) - order.begin());
+  }
+  std::string structure(const Sentence& s) {
+    const int subject = number(s.subject), predicate = number(s.predicate);
+    return fmt::format(" {}{}{}", subject, s.sign, predicate);
+  }
+  std::string key() const {
+    std::string text;
+    for (const int t : order) append_step(&text, terms[static_cast<size_t>(t)]);
+    return text;
+  }
+  std::string sign(const Sentence& s) const {
+    return fmt::format("{} {} {}", terms[static_cast<size_t>(s.subject)], s.sign, terms[static_cast<size_t>(s.predicate)]);
+  }
+  std::string words(const Sentence& s) const {
+    const std::string_view word = s.sign == '<' ? "all" : s.sign == '~' ? "some" : "no";
+    return fmt::format("{} {} are {}", word, terms[static_cast<size_t>(s.subject)], terms[static_cast<size_t>(s.predicate)]);
+  }
+};
 
 Problem syllogism(Draws& operands, Draws& wording) {
   static constexpr std::array<const char*, 5> kWordings = {"Does it follow that {}?", "Must it be that {}?", "Is it certain that {}?",
                                                            "Can we be sure that {}?", "Do we know that {}?"};
+  static constexpr std::array<char, 4> kRelations4 = {'<', '>', '~', '#'};
+  constexpr int kA = 0, kB = 1, kC = 2;
   const std::vector<std::string_view> terms = draw_different(operands, kNouns, 3);
-  const Mood& mood = moods()[static_cast<size_t>(operands.below(static_cast<int64_t>(moods().size())))];
-  const bool swapped = operands.below(2) == 0;
-  const Conclusion& asked = mood.questions[static_cast<size_t>(operands.below(static_cast<int64_t>(mood.questions.size())))];
-  const Sentence& first = swapped ? mood.second : mood.first;
-  const Sentence& second = swapped ? mood.first : mood.second;
+  const auto coin = [&] { return operands.below(2) == 0; };
+  // Two of three pairs of premises say something of a and c, and then half of the questions ask for that.
+  const bool concludes = operands.below(3) != 0;
+  char r = '?', s = '?';
+  do {
+    r = pick(operands, kRelations4);
+    s = pick(operands, kRelations4);
+  } while ((conclude(r, s) != '?') != concludes);
+  const char known = conclude(r, s);
+  char asked = pick(operands, kRelations4);
+  if (concludes && coin()) asked = known;
+  const bool turned1 = coin(), turned2 = coin(), turned3 = coin();
+  Sentence first = sentence(kA, r, kB, turned1), second = sentence(kB, s, kC, turned2);
+  const Sentence question = sentence(kA, asked, kC, turned3);
+  if (coin()) std::swap(first, second);
+
+  Naming naming{terms};
+  std::string structure = "syllogism";
+  for (const Sentence& x : {first, second, question}) structure += naming.structure(x);
   const auto upper = [](std::string text) {
     text[0] = static_cast<char>(text[0] - 'a' + 'A');
     return text;
   };
-  // Key and structure number the terms as the question names them: what reads alike is alike.
-  std::vector<int> place(3, -1);
-  std::vector<std::string_view> named;
-  const auto number = [&](int term) {
-    int& p = place[static_cast<size_t>(term)];
-    if (p < 0) {
-      p = static_cast<int>(named.size());
-      named.push_back(terms[static_cast<size_t>(term)]);
-    }
-    return p;
-  };
-  std::string structure = "syllogism";
-  for (const Sentence* s : {&first, &second, &asked.sentence}) {
-    const int subject = number(s->subject), predicate = number(s->predicate);
-    structure += fmt::format(" {}{}{}", subject, s->quantifier, predicate);
-  }
-  const std::string known = mood.concludes ? sign_text(mood.conclusion, terms) : "nothing";
-  return {joined(named, " "), structure,
-          fmt::format("{}. {}. {}", upper(say(first, terms)), upper(say(second, terms)),
-                      fmt::format(fmt::runtime(pick(wording, kWordings)), say(asked.sentence, terms))),
-          fmt::format("{}, {}: {}. {}?", sign_text(mood.first, terms), sign_text(mood.second, terms), known,
-                      sign_text(asked.sentence, terms)),
-          asked.follows ? "yes" : "no", 2};
+  return {naming.key(), structure,
+          fmt::format("{}. {}. {}", upper(naming.words(first)), upper(naming.words(second)),
+                      fmt::format(fmt::runtime(pick(wording, kWordings)), naming.words(question))),
+          fmt::format("{}, {}: {}. {}?", naming.sign(first), naming.sign(second),
+                      concludes ? naming.sign(sentence(kA, known, kC, false)) : "nothing", naming.sign(question)),
+          asked == known ? "yes" : "no", 2};
 }
 
 }  // namespace
 
-std::vector<Form> logic_forms() { return {{60000, relation_of_three}, {60000, relation_of_four}, {60000, syllogism}, {60000, syllogism}}; }
+std::vector<Form> logic_forms() { return {{60000, relation_of_three}, {60000, relation_of_four}, {60000, syllogism}}; }
 
 }  // namespace frugal::data

@@ -171,7 +171,8 @@ std::string joined(const std::vector<int>& numbers, int columns) {
   return text;
 }
 
-// Insertion sort, the sorted part written anew for every number: "058 347, 012 058 347".
+// The numbers, padded, then an insertion sort, the sorted part written anew for every number:
+// "347 058 012: 058 347, 012 058 347".
 Problem order_numbers(Draws& operands, Draws& wording, int count, int columns) {
   struct Wording {
     const char* text;
@@ -198,7 +199,7 @@ Problem order_numbers(Draws& operands, Draws& wording, int count, int columns) {
   std::sort(set.begin(), set.end());
   const Wording& w = pick(wording, kWordings);
   std::vector<int> sorted = {numbers[0]};
-  std::string listed = std::to_string(numbers[0]), work;
+  std::string listed = std::to_string(numbers[0]), work = joined(numbers, columns) + ": ";
   for (int i = 1; i < count; ++i) {
     const int n = numbers[static_cast<size_t>(i)];
     const auto at = std::find_if(sorted.begin(), sorted.end(), [&](int m) { return w.descending ? m < n : m > n; });

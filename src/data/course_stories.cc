@@ -23,9 +23,9 @@ struct Measure {
   const Unit& unit;
   int large, small, total;  // total in small units
 };
-Measure draw_measure(Draws& draws) {
+Measure draw_measure(Draws& draws, int most) {
   const Unit& unit = pick(draws, kUnits);
-  const int large = number_between(draws, 1, 9), small = number_between(draws, 1, unit.factor - 1);
+  const int large = number_between(draws, 1, unit.factor == 100 ? 9 : most), small = number_between(draws, 1, unit.factor - 1);
   return {unit, large, small, large * unit.factor + small};
 }
 std::string measure_key(const Measure& m) { return fmt::format("{} {}", m.unit.larges, m.total); }
@@ -35,7 +35,7 @@ Problem to_small_units(Draws& operands, Draws& wording) {
   static constexpr std::array<const char*, 5> kWordings = {
       "How many {3} are {0} {1} and {2} {3}?", "What is {0} {1} and {2} {3} in {3}?", "Write {0} {1} and {2} {3} in {3}.",
       "How many {3} are there in {0} {1} and {2} {3}?", "Give {0} {1} and {2} {3} in {3}."};
-  const Measure m = draw_measure(operands);
+  const Measure m = draw_measure(operands, 9);
   const int whole = m.large * m.unit.factor;
   return {measure_key(m), "",
           fmt::format(fmt::runtime(pick(wording, kWordings)), m.large, large_name(m), m.small, m.unit.smalls),
@@ -43,15 +43,17 @@ Problem to_small_units(Draws& operands, Draws& wording) {
           std::to_string(m.total)};
 }
 
+// Multiples up to the first that is too much: "1:60 2:120 3:180 4:240 187-180=7". Hundreds can be read off.
 Problem to_large_units(Draws& operands, Draws& wording) {
   static constexpr std::array<const char*, 5> kWordings = {
       "How many {1} and {2} are {0} {2}?", "What is {0} {2} in {1} and {2}?", "Write {0} {2} in {1} and {2}.",
       "How many {1} and {2} are there in {0} {2}?", "Give {0} {2} in {1} and {2}."};
-  const Measure m = draw_measure(operands);
-  const int whole = m.large * m.unit.factor;
-  return {measure_key(m), "", fmt::format(fmt::runtime(pick(wording, kWordings)), m.total, m.unit.larges, m.unit.smalls),
-          fmt::format("{}*{}={:03} {:03}-{:03}: {}", m.large, m.unit.factor, whole, m.total, whole,
-                      subtract_columns(m.total, whole, 3)),
+  const Measure m = draw_measure(operands, 6);
+  std::string work;
+  if (m.unit.factor != 100)
+    for (int n = 1; n <= m.large + 1; ++n) append_step(&work, fmt::format("{}:{}", n, n * m.unit.factor));
+  append_step(&work, fmt::format("{}-{}={}", m.total, m.large * m.unit.factor, m.small));
+  return {measure_key(m), "", fmt::format(fmt::runtime(pick(wording, kWordings)), m.total, m.unit.larges, m.unit.smalls), work,
           fmt::format("{} {} {} {}", m.large, large_name(m), m.small, m.unit.smalls)};
 }
 

@@ -30,12 +30,12 @@ TEST(Course, SameSeedSameProblems) {
 TEST(Course, PinnedProblems) {
   // A seed names a data set in recipes and reports: what it means must not drift.
   const auto line = [](int64_t i) { return course_line(course_problem(1, i).problem); };
-  EXPECT_EQ(line(0), R"({"messages":[{"role":"user","content":"Count the days from June 10 to June 30 in 2023."},)"
-                     R"({"role":"assistant","content":"June 151+10=161 June 151+30=181 1-1=0 8-6-0=2 1-1-0=0 so 20"}]})");
+  EXPECT_EQ(line(0), R"({"messages":[{"role":"user","content":"Which day comes 34 days after a Thursday?"},)"
+                     R"({"role":"assistant","content":"34=4*7+6 Thursday=4 4+6=10-7=3 so Wednesday"}]})");
   EXPECT_EQ(line(1), R"({"messages":[{"role":"user","content":"Sam has 5 bags of 8 cups each. He loses 14. How many cups does Sam )"
                      R"(have now?"},{"role":"assistant","content":"5*8=40 40-14=26 so 26"}]})");
-  EXPECT_EQ(line(2), R"({"messages":[{"role":"user","content":"How many letters has \"TEICRUD\"?"},)"
-                     R"({"role":"assistant","content":"1T2E3I4C5R6U7D so 7"}]})");
+  EXPECT_EQ(line(2), R"({"messages":[{"role":"user","content":"Sort \"KLUC\" from A to Z."},)"
+                     R"({"role":"assistant","content":"11K 12L 21U 03C: 11K 12L, 11K 12L 21U, 03C 11K 12L 21U so CKLU"}]})");
 }
 
 // Numbers, names and words replaced: what is left is the wording.
@@ -67,7 +67,7 @@ TEST(Course, KindsHaveManyWordingsAndOperandSets) {
   }
 }
 
-// Every operand set of every form, each asked three times: sides hold for the set whatever the wording, and no question
+// Every operand set of every form, each asked twice: sides hold for the set whatever the wording, and no question
 // of the exam's side is one of the course's.
 TEST(Course, ExamNeverOccursInTheCourse) {
   for (const Kind& kind : course_kinds()) {
@@ -76,7 +76,7 @@ TEST(Course, ExamNeverOccursInTheCourse) {
     int64_t sides[3] = {0, 0, 0};
     for (size_t f = 0; f < kind.forms.size(); ++f) {
       for (int64_t set = 0; set < kind.forms[f].sets; ++set) {
-        for (int64_t wording = 0; wording < 3; ++wording) {
+        for (int64_t wording = 0; wording < 2; ++wording) {
           const Problem p = make_problem(kind, f, set, 11, wording);
           const Side side = side_of(kind, p);
           ++sides[static_cast<int>(side)];

@@ -14,7 +14,8 @@
 namespace frugal::eval {
 
 namespace {
-constexpr int64_t kContext = 256;  // the longest question and worked answer take about 100 tokens
+constexpr int64_t kContext = 256;      // the longest question and worked answer take about 110 tokens
+constexpr int64_t kAnswerTokens = 128;  // what talks longer has lost its way
 
 infer::EngineOptions engine_options(const model::Model& model, int64_t parallel) {
   infer::EngineOptions o;
@@ -44,7 +45,10 @@ std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const 
     infer::Request request;
     const std::vector<text::Message> messages = {{"user", question}};
     request.prompt = text::encode_chat(tokenizer, messages, true);
+    // A model too short for a question has not answered it.
+    if (static_cast<int64_t>(request.prompt.size()) >= engine_options(model, parallel).max_context) continue;
     request.sampling.temperature = 0;
+    request.max_tokens = kAnswerTokens;
     request.stop_tokens = text::chat_stop_tokens(tokenizer);
     question_of[engine.add(std::move(request))] = i;
   }
@@ -158,19 +162,25 @@ std::vector<Score> nearest_by_kind(const std::vector<data::Asked>& questions, co
   return scores;
 }
 
-std::string exam_table(const std::vector<Score>& scores, const std::vector<double>& chance, const std::vector<Score>& nearest) {
-  std::string text = fmt::format("{:<20} {:>14} {:>9}{}\n", "exam, held out", "right", "chance", nearest.empty() ? "" : "  nearest");
-  for (size_t k = 0; k < scores.size(); ++k) {
-    text += fmt::format("{:<20} {:>5.1f} % ± {:>3.1f} {:>7.1f} %", data::course_kinds()[k].name, 100 * scores[k].share(),
-                        100 * scores[k].standard_error(), 100 * chance[k]);
-    if (!nearest.empty()) text += fmt::format(" {:>6.1f} %", 100 * nearest[k].share());
-    text += "\n";
-  }
+std::string exam_table(const std::vector<Score>& scores, const std::vector<double>& chance, const std::vector<Score>& nearest, int columns) {
+  const bool wide = columns >= 60;
   double mean_chance = 0;
   for (const double c : chance) mean_chance += c / static_cast<double>(chance.size());
+  std::string text = fmt::format("{:<20} {:>14}", "exam, held out", "right");
+  if (wide) text += fmt::format(" {:>9}{}", "chance", nearest.empty() ? "" : "  nearest");
+  const auto row = [&](std::string_view name, const Score& score, double by_chance, double by_nearest) {
+    text += fmt::format("\n{:<20} {:>5.1f} % ± {:>3.1f}", name, 100 * score.share(), 100 * score.standard_error());
+    if (wide) text += fmt::format(" {:>7.1f} %", 100 * by_chance);
+    if (wide && !nearest.empty()) text += fmt::format(" {:>6.1f} %", 100 * by_nearest);
+  };
+  for (size_t k = 0; k < scores.size(); ++k)
+    row(data::course_kinds()[k].name, scores[k], chance[k], nearest.empty() ? 0 : nearest[k].share());
   const Score all = total(scores);
-  text += fmt::format("{:<20} {:>5.1f} % ± {:>3.1f} {:>7.1f} %", "all", 100 * all.share(), 100 * all.standard_error(), 100 * mean_chance);
-  if (!nearest.empty()) text += fmt::format(" {:>6.1f} %", 100 * total(nearest).share());
+  row("all", all, mean_chance, total(nearest).share());
+  if (!wide) {
+    text += fmt::format("\nguessing: {:.1f} %", 100 * mean_chance);
+    if (!nearest.empty()) text += fmt::format(", nearest: {:.1f} %", 100 * total(nearest).share());
+  }
   return text + fmt::format("\nexact match {:.1f} % over all kinds ({}/{})\n", 100 * all.share(), all.right, all.asked);
 }
 

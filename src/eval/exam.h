@@ -47,7 +47,9 @@ std::vector<data::Problem> read_course(const std::string& path);
 // rarity; numbers count digit by digit and as wholes).
 std::vector<Score> nearest_by_kind(const std::vector<data::Asked>& questions, const std::vector<data::Problem>& training);
 
-// The table of an exam as text: kind, share, standard error, chance, nearest (empty: not shown).
-std::string exam_table(const std::vector<Score>& scores, const std::vector<double>& chance, const std::vector<Score>& nearest);
+// The table of an exam as text: kind, share, standard error, chance, nearest (empty: not shown). Below 60 columns the two
+// controls are given in one line.
+std::string exam_table(const std::vector<Score>& scores, const std::vector<double>& chance, const std::vector<Score>& nearest,
+                       int columns = 80);
 
 }  // namespace frugal::eval

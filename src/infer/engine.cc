@@ -72,11 +72,33 @@ void Engine::admit() {
   while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < options_.max_sequences) {
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
+    reuse_kept(&running_.back());
   }
 }
 
+void Engine::give_pages(Sequence* s, size_t keep) {
+  for (; s->pages.size() > keep; s->pages.pop_back()) cache_.give(s->pages.back());
+}
+
+// What a position holds depends on the tokens up to it alone, so pages of equal tokens are those that prefill would write.
+// In the absorbed form a sampled position has other bits than a prefilled one: only the prompt is taken over.
+void Engine::reuse_kept(Sequence* next) {
+  reused_ = 0;
+  if (!kept_) return;
+  int64_t most = std::min(kept_->computed, static_cast<int64_t>(next->tokens.size()) - 1);
+  if (options_.absorbed) most = std::min(most, static_cast<int64_t>(kept_->request.prompt.size()));
+  while (reused_ < most && kept_->tokens[static_cast<size_t>(reused_)] == next->tokens[static_cast<size_t>(reused_)]) ++reused_;
+  give_pages(&*kept_, static_cast<size_t>(pages_of(reused_)));
+  next->pages = std::move(kept_->pages);
+  next->computed = reused_;
+  kept_.reset();
+}
+
 void Engine::finish(size_t index) {
-  for (int32_t page : running_[index].pages) cache_.give(page);
+  if (kept_) give_pages(&*kept_, 0);
+  kept_.reset();
+  if (options_.keep_last) kept_ = std::move(running_[index]);
+  else give_pages(&running_[index], 0);
   running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 

@@ -16,6 +16,7 @@ struct EngineOptions {
   int64_t max_sequences = 1;    // running at once; further requests wait
   int64_t max_batch_tokens = 512;  // tokens of one forward pass: longer prompts are prefilled in chunks
   bool absorbed = false;        // cache form (--attention absorbed)
+  bool keep_last = false;       // the cache of the sequence that finished last serves the next one, as far as they agree
 };
 
 struct Request {
@@ -44,6 +45,8 @@ class Engine {
   int64_t add(Request request);
   void cancel(int64_t request);
   bool idle() const { return running_.empty() && waiting_.empty(); }
+  // Positions of the newest request that keep_last found in the cache.
+  int64_t reused() const { return reused_; }
   // One forward pass; the tokens sampled in it.
   std::vector<Event> step();
 
@@ -57,6 +60,8 @@ class Engine {
     bool cancelled = false;
   };
   void admit();
+  void reuse_kept(Sequence* next);
+  void give_pages(Sequence* s, size_t keep);
   void finish(size_t index);
   int64_t take_tokens(Sequence* s, int64_t budget, model::TokenBatch* batch);
 
@@ -69,6 +74,8 @@ class Engine {
   std::deque<Sequence> waiting_;
   std::vector<Event> pending_;
   int64_t next_id_ = 0;
+  std::optional<Sequence> kept_;
+  int64_t reused_ = 0;
 };
 
 }  // namespace frugal::infer

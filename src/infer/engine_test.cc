@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "kernels/loss.h"
 #include "test_models.h"
 
 namespace frugal::infer {
@@ -81,6 +82,45 @@ TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
   for (size_t i = 0; i < o.tokens.size(); ++i) {
     const float trained = -r.token_nll[prompt.size() - 1 + i];
     EXPECT_EQ(std::memcmp(&trained, &o.logprobs[i], sizeof(float)), 0) << i << ": " << trained << " " << o.logprobs[i];
+  }
+}
+
+// A certain token: its loss is +0, its log-probability -0.
+TEST(Sampler, CertainTokensHaveTheLossTooBitForBit) {
+  std::vector<float> logits(50, -200.0f);
+  logits[7] = 100.0f;
+  const Sampled s = sample(kernels::default_level(), logits.data(), 50, {.temperature = 0}, 3);
+  kernels::Ctx ctx(1);
+  const int32_t target = 7;
+  float nll = 1;
+  kernels::cross_entropy(ctx, logits.data(), 50, &target, 1, 0, &nll, nullptr);
+  const float trained = -nll;
+  EXPECT_EQ(s.token, 7);
+  EXPECT_EQ(std::memcmp(&trained, &s.logprob, sizeof(float)), 0) << trained << " " << s.logprob;
+}
+
+// A chat: every turn's prompt begins with the turn before. The kept cache must change no bit, whatever part of it agrees.
+TEST_P(EngineTest, KeptCacheChangesNoBit) {
+  for (const bool absorbed : {false, true}) {
+    EngineOptions options;
+    options.absorbed = absorbed;
+    options.keep_last = true;
+    Engine engine(ctx, *m, options);
+    std::vector<int32_t> talk = prompt_of(70, 3);
+    for (const int64_t cut : {0, 5, 60, 1}) {
+      talk.resize(talk.size() - static_cast<size_t>(cut));  // the next turn departs from what was said
+      for (const int32_t id : prompt_of(9, static_cast<int32_t>(cut) + 1)) talk.push_back(id);
+      const Request r = request_of(talk, 20, 8);
+      const int64_t id = engine.add(r);
+      const Output kept = drain(&engine)[id];
+      EngineOptions plain;
+      plain.absorbed = absorbed;
+      EXPECT_EQ(kept, run_alone(ctx, *m, r, plain)) << cut;
+      if (cut > 0) {
+        EXPECT_GT(engine.reused(), 0);
+      }
+      talk.insert(talk.end(), kept.tokens.begin(), kept.tokens.end());
+    }
   }
 }
 

@@ -76,7 +76,8 @@ Sampled sample(const kernels::Level& level, const float* logits, int64_t vocab, 
     const uint64_t key = rng_key(params.seed, "sample") ^ rng_key(params.stream, "stream");
     s.token = draw(p, params, rng_uniform(key, static_cast<uint64_t>(position)));
   }
-  s.logprob = logits[s.token] - kernels::log_sum_exp(level, logits, vocab, scratch);
+  // Minus the training loss, bit for bit: `logit - lse` would differ from it in the sign of a zero.
+  s.logprob = -(kernels::log_sum_exp(level, logits, vocab, scratch) - logits[s.token]);
   return s;
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+
 namespace frugal::kernels {
 
 namespace {
@@ -148,6 +150,7 @@ void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients
   for (const WeightGradient& w : gradients) {
     blocks += row_blocks(w);
     panels += panel_count(w.in);
+    FRUGAL_ASSERT(accumulate != Accumulate::kStore || w.rows > 0, "nothing to store in a gradient of {} x {}", w.out, w.in);
   }
   const int threads = ctx.pool.size();
   // Threads take whole row blocks or whole column panels, whichever splits more finely; what is shared is packed by each.

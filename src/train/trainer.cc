@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "data/corpus.h"
@@ -239,11 +240,17 @@ Validation Trainer::validate() {
 }
 
 void Trainer::fit_steps_to_minutes() {
-  // The first step pays for page faults; three more are timed, then everything starts anew.
+  // The first step pays for page faults; then the median of some seconds is taken, and everything starts anew.
+  constexpr double kTrialSeconds = 3;
   step();
-  const auto start = std::chrono::steady_clock::now();
-  for (int i = 0; i < 3; ++i) step();
-  const double seconds = seconds_since(start) / 3;
+  std::vector<double> times;
+  for (double spent = 0; spent < kTrialSeconds || times.size() < 3; spent += times.back()) {
+    const auto start = std::chrono::steady_clock::now();
+    step();
+    times.push_back(seconds_since(start));
+  }
+  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+  const double seconds = times[times.size() / 2];
   const auto validation = std::chrono::steady_clock::now();
   if (recipe_.eval_every > 0) validate();
   const double per_step = seconds + (recipe_.eval_every > 0 ? seconds_since(validation) / static_cast<double>(recipe_.eval_every) : 0);
@@ -262,15 +269,28 @@ void Trainer::save() {
   state_.loader = loader_->state();
   state_.data_fingerprint = loader_->fingerprint();
   save_checkpoint(recipe_.out, state_, *model_, *optimizer_, *tokenizer_, recipe_.keep_checkpoints);
+  saved_step_ = state_.step;
 }
 
-void Trainer::run() {
-  ProgressLine progress;
+bool Trainer::run() {
+  ProgressLine line;
+  RunView view;
+  view.line = [&](const std::string& text) { line.print(text); };
+  view.progress = [&](const Progress& p) {
+    line.show(fmt::format("step {}/{}  loss {:.4f}  mtp {:.4f}  lr {:.2e}  |g| {:.2f}  {} tok/s  ETA {}", p.step, p.steps, p.smooth_loss,
+                          p.report.mtp_loss, p.report.learning_rate, p.report.grad_norm, format_count(p.tokens_per_second),
+                          format_seconds(p.eta_seconds)));
+  };
+  return run(view);
+}
+
+bool Trainer::run(const RunView& view) {
+  const InterruptGuard interrupt(true);
   const auto start = std::chrono::steady_clock::now();
   const int64_t first_step = state_.step;
   const double tokens_per_step = static_cast<double>(recipe_.batch * recipe_.sequence_length);
   double step_seconds = 0, training_seconds = 0;
-  while (state_.step < recipe_.steps) {
+  while (state_.step < recipe_.steps && !interrupt.interrupted()) {
     const auto step_start = std::chrono::steady_clock::now();
     const StepReport r = step();
     const double seconds = seconds_since(step_start);
@@ -279,16 +299,17 @@ void Trainer::run() {
     smooth_loss_ = smooth_loss_ == 0 ? r.loss : 0.95 * smooth_loss_ + 0.05 * r.loss;
     log_step(r, seconds);
     const double eta = seconds_since(start) / static_cast<double>(state_.step - first_step) * static_cast<double>(recipe_.steps - state_.step);
-    progress.show(fmt::format("step {}/{}  loss {:.4f}  mtp {:.4f}  lr {:.2e}  |g| {:.2f}  {} tok/s  ETA {}", state_.step,
-                              recipe_.steps, smooth_loss_, r.mtp_loss, r.learning_rate, r.grad_norm,
-                              format_count(tokens_per_step / step_seconds), format_seconds(eta)));
+    view.progress({state_.step, recipe_.steps, smooth_loss_, tokens_per_step / step_seconds, eta, r});
     const bool last = state_.step == recipe_.steps;
-    if (recipe_.eval_every > 0 && (state_.step % recipe_.eval_every == 0 || last)) report_validation(&progress);
-    if (recipe_.sample_every > 0 && (state_.step % recipe_.sample_every == 0 || last)) report_sample(&progress);
+    if (recipe_.eval_every > 0 && (state_.step % recipe_.eval_every == 0 || last)) report_validation(view);
+    if (recipe_.sample_every > 0 && (state_.step % recipe_.sample_every == 0 || last)) report_sample(view);
     if ((recipe_.save_every > 0 && state_.step % recipe_.save_every == 0) || last) save();
   }
-  progress.finish();
-  if (state_.step > first_step) write_receipt(training_seconds, first_step);
+  if (state_.step > first_step && saved_step_ != state_.step) save();
+  if (state_.step > first_step) write_receipt(training_seconds, first_step, view);
+  if (state_.step < recipe_.steps)
+    view.line(fmt::format("interrupted after step {}, which is saved; `frugal train --resume {}` continues", state_.step, recipe_.out));
+  return state_.step == recipe_.steps;
 }
 
 void Trainer::log(const std::string& line) {
@@ -307,7 +328,7 @@ void Trainer::log_step(const StepReport& r, double seconds) {
   log(line.dump());
 }
 
-void Trainer::report_validation(ProgressLine* progress) {
+void Trainer::report_validation(const RunView& view) {
   const Validation v = validate();
   if (v.bits_per_byte == 0) return;
   if (state_.best_validation == 0 || v.bits_per_byte < state_.best_validation) state_.best_validation = v.bits_per_byte;
@@ -321,7 +342,7 @@ void Trainer::report_validation(ProgressLine* progress) {
     text += fmt::format("; MTP {:.4f}, {:.0f} % of its drafts accepted", v.mtp_bits_per_byte, 100 * v.mtp_acceptance);
   }
   log(line.dump());
-  progress->print(text);
+  view.line(text);
 }
 
 std::string Trainer::sample_text() {
@@ -346,16 +367,16 @@ std::string Trainer::sample_text() {
   return recipe_.sample_prompt + tokenizer_->decode(ids, true);
 }
 
-void Trainer::report_sample(ProgressLine* progress) {
+void Trainer::report_sample(const RunView& view) {
   const std::string text = sample_text();
   make_directories(recipe_.out + "/samples");
   write_file_atomic(fmt::format("{}/samples/step-{:08d}.txt", recipe_.out, state_.step), text + "\n");
   std::string indented;
   for (const char c : text) indented += c == '\n' ? std::string("\n  | ") : std::string(1, c);
-  progress->print(fmt::format("step {}  sample\n  | {}", state_.step, indented));
+  view.line(fmt::format("step {}  sample\n  | {}", state_.step, indented));
 }
 
-void Trainer::write_receipt(double seconds, int64_t first_step) {
+void Trainer::write_receipt(double seconds, int64_t first_step, const RunView& view) {
   const double steps = static_cast<double>(state_.step - first_step);
   const double tokens = steps * static_cast<double>(recipe_.batch * recipe_.sequence_length);
   const double flops = tokens * 3 * model::forward_flops_per_token(recipe_.model, recipe_.sequence_length, true);
@@ -370,8 +391,8 @@ void Trainer::write_receipt(double seconds, int64_t first_step) {
                         {"precision", recipe_.precision},
                         {"best_validation_bits_per_byte", state_.best_validation}};
   write_file_atomic(recipe_.out + "/receipt.json", receipt.dump(2) + "\n");
-  info("receipt     {} tokens in {} of training ({} tok/s), {:.2f} TFLOP at {:.0f} GFLOP/s -> {}/receipt.json", format_count(tokens),
-       format_seconds(seconds), format_count(tokens / seconds), flops * 1e-12, flops / seconds * 1e-9, recipe_.out);
+  view.line(fmt::format("receipt     {} tokens in {} of training ({} tok/s), {:.2f} TFLOP at {:.0f} GFLOP/s -> {}/receipt.json", format_count(tokens),
+       format_seconds(seconds), format_count(tokens / seconds), flops * 1e-12, flops / seconds * 1e-9, recipe_.out));
 }
 
 // Lines of steps after the checkpoint would stand twice.

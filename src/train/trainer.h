@@ -1,6 +1,7 @@
 // The trainer: data, model, optimizer, schedule, checkpoints and log of one run (docs/formats.md describes the run directory).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,18 @@ struct StepReport {
   std::vector<double> expert_load;  // max / mean per MoE layer, MTP last
 };
 
+struct Progress {
+  int64_t step = 0, steps = 0;
+  double smooth_loss = 0;  // nats, mean over about 20 steps
+  double tokens_per_second = 0, eta_seconds = 0;
+  StepReport report;
+};
+// Who is told what a run does: after every step, and of lines that should stay.
+struct RunView {
+  std::function<void(const Progress&)> progress;
+  std::function<void(const std::string&)> line;
+};
+
 // Parameters, FLOPs per token and memory of a run, as text.
 std::string plan_text(const Recipe& recipe);
 
@@ -36,12 +49,18 @@ class Trainer {
   // Continues the run in `directory`; `settings` are key=value changes (steps=... extends it).
   static std::unique_ptr<Trainer> resume(const std::string& directory, const std::vector<std::string>& settings);
 
-  void run();  // until recipe.steps
+  // Until recipe.steps. False: SIGINT or SIGTERM ended it after a step, which is saved.
+  bool run();
+  bool run(const RunView& view);
   StepReport step();
   Validation validate();
+  // Continues recipe.sample_prompt; seed and weights decide the text.
+  std::string sample_text();
   void save();
 
   const Recipe& recipe() const { return recipe_; }
+  const text::Tokenizer& tokenizer() const { return *tokenizer_; }
+  const data::TokenizedDocuments& documents() const { return loader_->documents(); }
   int64_t steps_done() const { return state_.step; }
   model::Model& model() { return *model_; }
   kernels::Ctx& ctx() { return ctx_; }
@@ -53,10 +72,9 @@ class Trainer {
   void fit_steps_to_minutes();
   void log(const std::string& json_line);
   void log_step(const StepReport& report, double seconds);
-  void report_validation(ProgressLine* progress);
-  void report_sample(ProgressLine* progress);
-  std::string sample_text();
-  void write_receipt(double seconds, int64_t first_step);
+  void report_validation(const RunView& view);
+  void report_sample(const RunView& view);
+  void write_receipt(double seconds, int64_t first_step, const RunView& view);
   void truncate_log();
 
   Recipe recipe_;
@@ -71,6 +89,7 @@ class Trainer {
   AlignedPtr<float> grads_;
   TrainerState state_;
   double smooth_loss_ = 0;
+  int64_t saved_step_ = -1;
 };
 
 }  // namespace frugal::train

@@ -1,0 +1,86 @@
+#include "kernels/machine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <vector>
+
+namespace frugal::kernels {
+
+namespace {
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  return "unknown";
+}
+
+// The best of several short runs: neighbours only ever slow it down.
+double product_flops(Ctx& ctx, Operand operand) {
+  constexpr int64_t kRows = kBlockRows, kK = 256, kColumns = 128;
+  constexpr int kRepeats = 40, kRuns = 6;
+  struct Work {
+    std::vector<float> a, source;
+    AlignedPtr<std::byte> b;
+    AlignedPtr<float> c;
+  };
+  std::vector<Work> work(static_cast<size_t>(ctx.pool.size()));
+  for (Work& w : work) {
+    w.a.assign(static_cast<size_t>((kRows + kPanelRows) * (kK / kChunk + 1) * kChunkStride), 0.5f);
+    w.source.assign(static_cast<size_t>(kPanelCols * kK), 0.25f);
+    w.b = aligned_array<std::byte>(kColumns * kK * 4);
+    w.c = aligned_array<float>(kRows * kColumns);
+    for (int64_t j = 0; j < kColumns; j += kPanelCols)
+      ctx.level.pack_b_rows(w.source.data(), kK, kPanelCols, kK, operand,
+                            w.b.get() + j * kK * (operand == Operand::kF32 ? 4 : 2));
+  }
+  double best = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    const auto start = Clock::now();
+    ctx.pool.parallel_for(ctx.pool.size(), [&](int64_t begin, int64_t end, int) {
+      for (int64_t t = begin; t < end; ++t) {
+        Work& w = work[static_cast<size_t>(t)];
+        for (int r = 0; r < kRepeats; ++r)
+          ctx.level.sweep({w.a.data(), ALayout::kRowMajor, kRows, w.b.get(), kK, kColumns, w.c.get(), kColumns, Accumulate::kStore, operand});
+      }
+    });
+    best = std::max(best, 2.0 * kRows * kK * kColumns * kRepeats * ctx.pool.size() / since(start));
+  }
+  return best;
+}
+
+double read_bandwidth(Ctx& ctx) {
+  constexpr int64_t kBytes = 128 << 20, kBlock = 16384;
+  const auto memory = aligned_array<float>(kBytes / 4);
+  ctx.pool.parallel_for(kBytes / 4, [&](int64_t begin, int64_t end, int) {
+    std::memset(memory.get() + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
+  });
+  std::vector<float> sums(static_cast<size_t>(ctx.pool.size()));
+  double best = 0;
+  for (int run = 0; run < 3; ++run) {
+    const auto start = Clock::now();
+    ctx.pool.parallel_for(kBytes / 4 / kBlock, [&](int64_t begin, int64_t end, int thread) {
+      for (int64_t i = begin; i < end; ++i) sums[static_cast<size_t>(thread)] += ctx.level.row_sum(memory.get() + i * kBlock, kBlock);
+    });
+    best = std::max(best, static_cast<double>(kBytes) / since(start));
+  }
+  return best;
+}
+}  // namespace
+
+Machine measure_machine(Ctx& ctx, Operand operand) {
+  Machine m;
+  m.cpu = cpu_name();
+  m.memory_bytes = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  m.flops = product_flops(ctx, operand);
+  m.read_bytes = read_bandwidth(ctx);
+  return m;
+}
+
+}  // namespace frugal::kernels
