@@ -1,9 +1,12 @@
-// Products Y[M,N] = X[M,K] W[N,K]^T on one thread: kernels::gemm with a packed Matrix against oneDNN's matmul, whose
-// weights are packed too and whose primitive is made once. Both stand in every repetition of the same run, so a neighbour
-// on the machine meets both; times are CPU time of the process, medians. bench/README.md.
+// Products Y[M,N] = X[M,K] W[N,K]^T on one thread: kernels::gemm with a packed Matrix against oneDNN's
+// matmul, whose weights are packed too and whose primitive is made once. Both stand in every repetition of
+// the same run, so a neighbour on the machine meets both; times are CPU time of the process, medians.
+// bench/README.md.
 //   fraction  of the FMA peak of f32, measured in the same repetitions
 //   ratio     frugal / oneDNN, more is better
 //   hash      of frugal's Y: equal on every machine (docs/numerics.md)
+#include "kernels/gemm.h"
+
 #include <fmt/format.h>
 #include <immintrin.h>
 #include <time.h>
@@ -17,7 +20,6 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "kernels/gemm.h"
 
 #ifdef FRUGAL_BENCH_ONEDNN
 #include <omp.h>
@@ -53,7 +55,8 @@ std::vector<float> numbers(const char* name, int64_t n) {
   return x;
 }
 
-// ---- the peak: FMAs on registers only. Two units times a latency of 4 need 8 independent ones; 12 leave room. ----
+// ---- the peak: FMAs on registers only. Two units times a latency of 4 need 8 independent ones; 12 leave
+// room. ----
 constexpr int kChains = 12;
 constexpr int64_t kPeakRounds = 400000;
 
@@ -99,7 +102,8 @@ struct Problem {
 using Product = std::function<void()>;
 
 Product frugal_product(kernels::Ctx& ctx, const Problem& p, float* y) {
-  const auto panels = std::shared_ptr<std::byte[]>(aligned_array<std::byte>(kernels::packed_b_bytes(p.n, p.k, p.operand)));
+  const auto panels =
+      std::shared_ptr<std::byte[]>(aligned_array<std::byte>(kernels::packed_b_bytes(p.n, p.k, p.operand)));
   kernels::Matrix matrix{.operand = p.operand, .out = p.n, .in = p.k, .panels = panels.get()};
   kernels::pack_matrix(ctx, p.w, &matrix, 1);
   return [&ctx, p, y, matrix, panels] {
@@ -116,7 +120,8 @@ Product onednn_product(const Problem& p, float* y) {
   const auto type = p.operand == Operand::kBF16 ? memory::data_type::bf16 : f32;
   engine cpu(engine::kind::cpu, 0);
   stream s(cpu);
-  const memory::desc x_desc({p.m, p.k}, type, tag::ab), any_w({p.k, p.n}, type, tag::any), y_desc({p.m, p.n}, f32, tag::ab);
+  const memory::desc x_desc({p.m, p.k}, type, tag::ab), any_w({p.k, p.n}, type, tag::any),
+      y_desc({p.m, p.n}, f32, tag::ab);
 #if DNNL_VERSION_MAJOR >= 3
   const matmul::primitive_desc primitive(cpu, x_desc, any_w, y_desc);
 #else
@@ -175,8 +180,8 @@ double run(kernels::Ctx& ctx, const Problem& p, int repetitions) {
   const double ratio = theirs ? median(our_speed) / median(their_speed) : 0;
   fmt::print("{:8.3f} {:>5} {:5} {:5} {:5} {:9.1f} {:>9} {:>6} {:8.1f}  {:016x}\n", fraction,
              p.operand == Operand::kBF16 ? "bf16" : "f32", p.m, p.n, p.k, median(our_speed),
-             theirs ? fmt::format("{:.1f}", median(their_speed)) : "-", theirs ? fmt::format("{:.2f}", ratio) : "-",
-             median(peaks), hash(y));
+             theirs ? fmt::format("{:.1f}", median(their_speed)) : "-",
+             theirs ? fmt::format("{:.2f}", ratio) : "-", median(peaks), hash(y));
   std::fflush(stdout);
   return ratio;
 }
@@ -196,8 +201,10 @@ void run_all(int repetitions) {
           if (ratio > 0) logs += std::log(ratio), ++count;
         }
     const char* type = operand == Operand::kBF16 ? "bf16" : "f32";
-    if (count > 0) fmt::print("{} geometric mean of frugal / oneDNN: {:.3f}\n", type, std::exp(logs / count));
-    else fmt::print("{}: nothing to compare with (built without oneDNN, or it lacks the type here)\n", type);
+    if (count > 0)
+      fmt::print("{} geometric mean of frugal / oneDNN: {:.3f}\n", type, std::exp(logs / count));
+    else
+      fmt::print("{}: nothing to compare with (built without oneDNN, or it lacks the type here)\n", type);
   }
 }
 }  // namespace

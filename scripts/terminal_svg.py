@@ -57,8 +57,14 @@ class Screen:
 
 def play(text, columns, until):
     screen = Screen(columns)
+    seen, redraws = text.find(until) if until else -1, 0
     for match in TOKEN.finditer(text):
         numbers, letter, move, character = match.groups()
+        # The panel is whole when it is about to be drawn anew; a question and its answer are two redraws.
+        if letter == "A" and seen >= 0 and match.start() > seen:
+            redraws += 1
+            if redraws == 3:
+                break
         if letter:
             screen.control(numbers, letter)
         elif move:
@@ -70,11 +76,6 @@ def play(text, columns, until):
                 screen.newline()
         elif character:
             screen.put(character)
-        if until and move and "\n" in move and until in match.string[:match.end()]:
-            # One more redraw of the panel is complete when the next cursor movement comes.
-            rest = match.string[match.end():]
-            if rest.startswith("\x1b") or rest.startswith("\r\x1b"):
-                break
     return screen.lines
 
 
@@ -107,7 +108,7 @@ def main():
     parser.add_argument("picture")
     parser.add_argument("--columns", type=int, default=100)
     parser.add_argument("--rows", type=int, default=0, help="keep the last so many rows; 0: all")
-    parser.add_argument("--until", default="", help="stop at the first redraw after this text")
+    parser.add_argument("--until", default="", help="stop when the panel is redrawn for the third time after this text")
     parser.add_argument("--title", default="frugal in a terminal")
     arguments = parser.parse_args()
     with open(arguments.recording, encoding="utf-8", errors="replace", newline="") as file:

@@ -1,4 +1,5 @@
-// Rules of the tree that no compiler checks: which folder may include which, one list of parameter names, flags.
+// Rules of the tree that no compiler checks: which folder may include which, one list of parameter names,
+// flags.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -64,10 +65,13 @@ TEST(Tree, IncludesFollowTheArrows) {
 }
 
 TEST(Tree, ParameterNamesStandInOneTable) {
-  // Golden files name the router's gradients and biases (the verifier reads those); eh_proj_out is an activation.
-  const std::set<std::string> exceptions = {"model/params.cc", "eval/verify_gradients.cc", "eval/w8a8_reference.cc"};
-  const std::regex name("\"[^\"\n]*(q_a_proj|q_b_proj|kv_a_proj|kv_b_proj|o_proj|gate_proj|up_proj|down_proj|eh_proj(?!_out)|"
-                        "_layernorm|embed_tokens|e_score_correction_bias|shared_head(?!_norm)|lm_head)[^\"\n]*\"");
+  // Golden files name the router's gradients and biases (the verifier reads those); eh_proj_out is an
+  // activation.
+  const std::set<std::string> exceptions = {"model/params.cc", "eval/verify_gradients.cc",
+                                            "eval/w8a8_reference.cc"};
+  const std::regex name(
+      "\"[^\"\n]*(q_a_proj|q_b_proj|kv_a_proj|kv_b_proj|o_proj|gate_proj|up_proj|down_proj|eh_proj(?!_out)|"
+      "_layernorm|embed_tokens|e_score_correction_bias|shared_head(?!_norm)|lm_head)[^\"\n]*\"");
   for (const Source& s : sources()) {
     if (s.test || exceptions.count(s.name)) continue;
     std::smatch m;
@@ -78,7 +82,9 @@ TEST(Tree, ParameterNamesStandInOneTable) {
 }
 
 TEST(Tree, NoLibraryFunctionDecidesABit) {
-  const std::regex libm("std::(exp|log|pow|sin|cos|tanh|exp2|log2|shuffle|[a-z_]*_distribution)\\b|\\b(expf|logf|powf|sinf|cosf|rand)\\(");
+  const std::regex libm(
+      "std::(exp|log|pow|sin|cos|tanh|exp2|log2|shuffle|[a-z_]*_distribution)\\b|\\b(expf|logf|powf|sinf|"
+      "cosf|rand)\\(");
   for (const Source& s : sources()) {
     if (s.test) continue;
     std::smatch m;
@@ -102,8 +108,7 @@ TEST(Tree, LevelFilesIncludeOnlyIntrinsicsAndTheirOwn) {
 }
 
 TEST(Tree, NoFileIsTooLong) {
-  for (const Source& s : sources())
-    EXPECT_LE(std::count(s.text.begin(), s.text.end(), '\n'), 700) << s.name;
+  for (const Source& s : sources()) EXPECT_LE(std::count(s.text.begin(), s.text.end(), '\n'), 700) << s.name;
 }
 
 TEST(Tree, FlagsKeepTheContract) {
@@ -114,7 +119,8 @@ TEST(Tree, FlagsKeepTheContract) {
     const std::string command = entry.at("command").get<std::string>();
     ++files;
     EXPECT_NE(command.find("-ffp-contract=off"), std::string::npos) << command;
-    for (const char* banned : {"-ffast-math", "-Ofast", "-march=native", "-funsafe-math", "-fassociative-math"})
+    for (const char* banned :
+         {"-ffast-math", "-Ofast", "-march=native", "-funsafe-math", "-fassociative-math"})
       EXPECT_EQ(command.find(banned), std::string::npos) << command;
   }
   EXPECT_GT(files, 50u);

@@ -13,7 +13,8 @@ void* aligned_memory(size_t bytes) {
   const size_t alignment = huge ? kHugePage : kLine;
   const size_t rounded = std::max(bytes, size_t{1}) + alignment - 1;
   void* p = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded / alignment * alignment);
-  if (p == nullptr) fail("memory", fmt::format("cannot allocate {} bytes", bytes), "use a smaller batch or model");
+  if (p == nullptr)
+    fail("memory", fmt::format("cannot allocate {} bytes", bytes), "use a smaller batch or model");
   if (huge) ::madvise(p, rounded / alignment * alignment, MADV_HUGEPAGE);
   return p;
 }

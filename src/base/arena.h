@@ -1,5 +1,5 @@
-// Arena: one block of memory sized before the run; everything that a forward and backward pass needs is cut from
-// it and given back at once. Nothing is zeroed: a kernel writes what another reads.
+// Arena: one block of memory sized before the run; everything that a forward and backward pass needs is cut
+// from it and given back at once. Nothing is zeroed: a kernel writes what another reads.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ struct FreeDeleter {
 template <class T>
 using AlignedPtr = std::unique_ptr<T[], FreeDeleter>;
 
-// 64-byte aligned memory (a cache line, one AVX-512 register), uninitialised; large blocks on huge pages where the kernel
-// gives them. Throws Error when there is not enough. Freed with free().
+// 64-byte aligned memory (a cache line, one AVX-512 register), uninitialised; large blocks on huge pages
+// where the kernel gives them. Throws Error when there is not enough. Freed with free().
 void* aligned_memory(size_t bytes);
 template <class T>
 AlignedPtr<T> aligned_array(int64_t n) {
@@ -32,7 +32,8 @@ class Arena {
   template <class T>
   T* alloc(int64_t n) {
     const int64_t bytes = (n * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
-    FRUGAL_ASSERT(used_ + bytes <= capacity_, "arena of {} bytes: {} used, {} wanted", capacity_, used_, bytes);
+    FRUGAL_ASSERT(used_ + bytes <= capacity_, "arena of {} bytes: {} used, {} wanted", capacity_, used_,
+                  bytes);
     T* p = reinterpret_cast<T*>(memory_.get() + used_);
     used_ += bytes;
     return p;

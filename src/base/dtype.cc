@@ -12,9 +12,10 @@ struct Row {
   int64_t size;
 };
 constexpr Row kRows[] = {
-    {Dtype::kF64, "F64", 8}, {Dtype::kF32, "F32", 4},        {Dtype::kBF16, "BF16", 2}, {Dtype::kF16, "F16", 2},
-    {Dtype::kF8E4M3, "F8_E4M3", 1}, {Dtype::kI64, "I64", 8}, {Dtype::kI32, "I32", 4},   {Dtype::kI16, "I16", 2},
-    {Dtype::kI8, "I8", 1},   {Dtype::kU8, "U8", 1},          {Dtype::kBool, "BOOL", 1},
+    {Dtype::kF64, "F64", 8}, {Dtype::kF32, "F32", 4},        {Dtype::kBF16, "BF16", 2},
+    {Dtype::kF16, "F16", 2}, {Dtype::kF8E4M3, "F8_E4M3", 1}, {Dtype::kI64, "I64", 8},
+    {Dtype::kI32, "I32", 4}, {Dtype::kI16, "I16", 2},        {Dtype::kI8, "I8", 1},
+    {Dtype::kU8, "U8", 1},   {Dtype::kBool, "BOOL", 1},
 };
 }  // namespace
 

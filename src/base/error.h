@@ -23,7 +23,7 @@ class Error : public std::runtime_error {
 
 }  // namespace frugal
 
-#define FRUGAL_ASSERT(condition, ...)                                                          \
-  do {                                                                                         \
+#define FRUGAL_ASSERT(condition, ...)                                                           \
+  do {                                                                                          \
     if (!(condition)) ::frugal::assertion_failed(__FILE__, __LINE__, fmt::format(__VA_ARGS__)); \
   } while (0)

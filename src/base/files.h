@@ -9,7 +9,8 @@
 
 namespace frugal {
 
-// Read-only memory map of a regular file. Throws Error when it cannot be opened. An empty file is an empty span.
+// Read-only memory map of a regular file. Throws Error when it cannot be opened. An empty file is an empty
+// span.
 class MappedFile {
  public:
   explicit MappedFile(const std::string& path);

@@ -3,7 +3,8 @@
 
 namespace frugal {
 
-// While one lives, the first signal is noted. With `second_leaves` a second one ends the process at once (status 130).
+// While one lives, the first signal is noted. With `second_leaves` a second one ends the process at once
+// (status 130).
 class InterruptGuard {
  public:
   explicit InterruptGuard(bool second_leaves);

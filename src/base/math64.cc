@@ -54,7 +54,8 @@ double log64(double x) {
 }
 
 namespace {
-// x - q * pi/2 with |result| <= pi/4: pi/2 in four parts of 33 bits, so that q * part is exact for |q| < 2^20.
+// x - q * pi/2 with |result| <= pi/4: pi/2 in four parts of 33 bits, so that q * part is exact for |q| <
+// 2^20.
 double reduce(double x, int* quadrant) {
   constexpr double kPart1 = 1.57079632673412561417e+00;
   constexpr double kPart2 = 6.07710050630396597660e-11;

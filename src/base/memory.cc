@@ -28,7 +28,8 @@ int64_t read_number(const char* path) {
 
 int64_t available_memory_bytes() {
   const int64_t machine = meminfo_available();
-  const int64_t limit = read_number("/sys/fs/cgroup/memory.max"), used = read_number("/sys/fs/cgroup/memory.current");
+  const int64_t limit = read_number("/sys/fs/cgroup/memory.max"),
+                used = read_number("/sys/fs/cgroup/memory.current");
   if (limit < 0 || used < 0) return machine;
   const int64_t group = std::max<int64_t>(0, limit - used);
   return machine < 0 ? group : std::min(machine, group);
@@ -38,7 +39,8 @@ void require_memory(int64_t bytes, const std::string& what, const std::string& r
   const int64_t available = available_memory_bytes();
   if (available < 0 || bytes <= available) return;
   const auto gib = [](int64_t n) { return static_cast<double>(n) / 1073741824.0; };
-  fail(what, fmt::format("needs {:.2f} GiB of memory, {:.2f} GiB are free", gib(bytes), gib(available)), remedy);
+  fail(what, fmt::format("needs {:.2f} GiB of memory, {:.2f} GiB are free", gib(bytes), gib(available)),
+       remedy);
 }
 
 }  // namespace frugal

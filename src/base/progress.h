@@ -1,4 +1,5 @@
-// One line that tells how a long job is doing: overwritten in place on a terminal, a plain line now and then elsewhere.
+// One line that tells how a long job is doing: overwritten in place on a terminal, a plain line now and then
+// elsewhere.
 #pragma once
 
 #include <chrono>
@@ -25,8 +26,8 @@ class ProgressLine {
   std::string held_;  // the newest text that was not printed
 };
 
-std::string format_seconds(double seconds);       // "42 s", "3 min 5 s", "2 h 7 min"
-std::string format_count(double n);               // "950", "12.3 k", "4.56 M"
+std::string format_seconds(double seconds);  // "42 s", "3 min 5 s", "2 h 7 min"
+std::string format_count(double n);          // "950", "12.3 k", "4.56 M"
 double seconds_since(std::chrono::steady_clock::time_point start);
 
 }  // namespace frugal

@@ -24,7 +24,8 @@ std::array<uint32_t, 4> philox(uint64_t key, uint64_t counter_low, uint64_t coun
 }
 
 uint64_t rng_key(uint64_t seed, std::string_view name) {
-  uint64_t h = 0xcbf29ce484222325ull;  // FNV-1a over the name, then mixed with the seed by splitmix64's finaliser
+  uint64_t h =
+      0xcbf29ce484222325ull;  // FNV-1a over the name, then mixed with the seed by splitmix64's finaliser
   for (char c : name) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3ull;
   uint64_t z = h + 0x9E3779B97F4A7C15ull * (seed + 1);
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;

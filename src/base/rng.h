@@ -1,5 +1,5 @@
-// Counter-based random numbers: the value for (key, index) is a pure function, so initial values, sampling and shuffles
-// do not depend on who asks first. Philox-4x32-10 (Salmon et al. 2011).
+// Counter-based random numbers: the value for (key, index) is a pure function, so initial values, sampling
+// and shuffles do not depend on who asks first. Philox-4x32-10 (Salmon et al. 2011).
 #pragma once
 
 #include <array>

@@ -18,32 +18,39 @@ struct Range {
   std::string name;
 };
 
-Tensor parse_entry(const std::string& where, const json& entry, std::span<const std::byte> data, Range* range) {
-  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") || !entry.contains("data_offsets"))
+Tensor parse_entry(const std::string& where, const json& entry, std::span<const std::byte> data,
+                   Range* range) {
+  if (!entry.is_object() || !entry.contains("dtype") || !entry.contains("shape") ||
+      !entry.contains("data_offsets"))
     fail(where, "needs dtype, shape and data_offsets", kRemedy);
   Tensor t;
   if (!entry["dtype"].is_string() || !dtype_from_name(entry["dtype"].get<std::string>(), &t.dtype))
-    fail(where, "unknown dtype " + entry["dtype"].dump(), "supported: F64 F32 BF16 F16 F8_E4M3 I64 I32 I16 I8 U8 BOOL");
+    fail(where, "unknown dtype " + entry["dtype"].dump(),
+         "supported: F64 F32 BF16 F16 F8_E4M3 I64 I32 I16 I8 U8 BOOL");
   const json& shape = entry["shape"];
   if (!shape.is_array() || shape.size() > static_cast<size_t>(Shape::kMaxRank))
     fail(where, "shape is not a list of at most 8 sizes", kRemedy);
   int64_t elements = 1;
   for (const json& d : shape) {
-    if (!d.is_number_unsigned() || d.get<uint64_t>() > (uint64_t{1} << 48)) fail(where, "bad size in shape", kRemedy);
+    if (!d.is_number_unsigned() || d.get<uint64_t>() > (uint64_t{1} << 48))
+      fail(where, "bad size in shape", kRemedy);
     const int64_t n = d.get<int64_t>();
     t.shape.dims[static_cast<size_t>(t.shape.rank++)] = n;
     if (n != 0 && elements > (int64_t{1} << 50) / n) fail(where, "shape is too large", kRemedy);
     elements *= n;
   }
   const json& offsets = entry["data_offsets"];
-  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned())
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned())
     fail(where, "data_offsets is not a pair of offsets", kRemedy);
   const uint64_t begin = offsets[0].get<uint64_t>(), end = offsets[1].get<uint64_t>();
   if (begin > end || end > data.size())
-    fail(where, fmt::format("bytes {}..{} lie outside the {} bytes of data", begin, end, data.size()), kRemedy);
+    fail(where, fmt::format("bytes {}..{} lie outside the {} bytes of data", begin, end, data.size()),
+         kRemedy);
   if (static_cast<int64_t>(end - begin) != elements * dtype_size(t.dtype))
-    fail(where, fmt::format("{} {} needs {} bytes, the file gives {}", dtype_name(t.dtype), to_string(t.shape),
-                            elements * dtype_size(t.dtype), end - begin),
+    fail(where,
+         fmt::format("{} {} needs {} bytes, the file gives {}", dtype_name(t.dtype), to_string(t.shape),
+                     elements * dtype_size(t.dtype), end - begin),
          kRemedy);
   t.data = const_cast<std::byte*>(data.data() + begin);
   *range = {static_cast<int64_t>(begin), static_cast<int64_t>(end), where};
@@ -51,8 +58,9 @@ Tensor parse_entry(const std::string& where, const json& entry, std::span<const 
 }
 
 void check_ranges(const std::string& path, std::vector<Range> ranges, int64_t size) {
-  std::sort(ranges.begin(), ranges.end(),
-            [](const Range& a, const Range& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
   int64_t at = 0;
   for (const Range& r : ranges) {
     if (r.begin < at) fail(r.name, fmt::format("overlaps the tensor before it at byte {}", r.begin), kRemedy);
@@ -77,7 +85,8 @@ json parse_header(const std::string& path, std::string_view text) {
     return true;
   };
   // JSON allows no NUL, but the parser would take one for the end and ignore the rest.
-  if (text.find('\0') != std::string_view::npos) fail(path, "header is not JSON: it holds a NUL byte", kRemedy);
+  if (text.find('\0') != std::string_view::npos)
+    fail(path, "header is not JSON: it holds a NUL byte", kRemedy);
   json header;
   try {
     header = json::parse(text.begin(), text.end(), callback);
@@ -94,12 +103,14 @@ json parse_header(const std::string& path, std::string_view text) {
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
   const auto bytes = file_.bytes();
-  if (bytes.size() < 8) fail(path, fmt::format("{} bytes are too few for safetensors", bytes.size()), kRemedy);
+  if (bytes.size() < 8)
+    fail(path, fmt::format("{} bytes are too few for safetensors", bytes.size()), kRemedy);
   uint64_t length;
   std::memcpy(&length, bytes.data(), 8);
   constexpr uint64_t kMaxHeader = 100'000'000;  // the limit of the reference implementation
   if (length > kMaxHeader || length > bytes.size() - 8)
-    fail(path, fmt::format("header length {} does not fit the file of {} bytes", length, bytes.size()), kRemedy);
+    fail(path, fmt::format("header length {} does not fit the file of {} bytes", length, bytes.size()),
+         kRemedy);
   const json header = parse_header(path, file_.text().substr(8, length));
   const auto data = bytes.subspan(8 + length);
   std::vector<Range> ranges;
@@ -135,7 +146,8 @@ void write_safetensors(const std::string& path, const std::vector<NamedTensor>& 
   if (!metadata.empty()) header["__metadata__"] = metadata;
   int64_t offset = 0;
   for (const NamedTensor& t : tensors) {
-    std::vector<int64_t> shape(t.tensor.shape.dims.begin(), t.tensor.shape.dims.begin() + t.tensor.shape.rank);
+    std::vector<int64_t> shape(t.tensor.shape.dims.begin(),
+                               t.tensor.shape.dims.begin() + t.tensor.shape.rank);
     header[t.name] = {{"dtype", dtype_name(t.tensor.dtype)},
                       {"shape", shape},
                       {"data_offsets", {offset, offset + t.tensor.bytes()}}};
@@ -164,12 +176,23 @@ std::vector<float> to_f32(const Tensor& tensor) {
     }
   };
   switch (tensor.dtype) {
-    case Dtype::kF32: each(float{}, [](float v) { return v; }); break;
-    case Dtype::kF64: each(double{}, [](double v) { return static_cast<float>(v); }); break;
-    case Dtype::kBF16: each(uint16_t{}, [](uint16_t v) { return f32_from_bf16(v); }); break;
-    case Dtype::kF16: each(uint16_t{}, [](uint16_t v) { return f32_from_f16(v); }); break;
-    case Dtype::kF8E4M3: each(uint8_t{}, [](uint8_t v) { return f32_from_e4m3(v); }); break;
-    default: fail("tensor", fmt::format("{} is not a floating-point type", dtype_name(tensor.dtype)), kRemedy);
+    case Dtype::kF32:
+      each(float{}, [](float v) { return v; });
+      break;
+    case Dtype::kF64:
+      each(double{}, [](double v) { return static_cast<float>(v); });
+      break;
+    case Dtype::kBF16:
+      each(uint16_t{}, [](uint16_t v) { return f32_from_bf16(v); });
+      break;
+    case Dtype::kF16:
+      each(uint16_t{}, [](uint16_t v) { return f32_from_f16(v); });
+      break;
+    case Dtype::kF8E4M3:
+      each(uint8_t{}, [](uint8_t v) { return f32_from_e4m3(v); });
+      break;
+    default:
+      fail("tensor", fmt::format("{} is not a floating-point type", dtype_name(tensor.dtype)), kRemedy);
   }
   return out;
 }

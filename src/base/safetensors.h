@@ -1,6 +1,6 @@
-// The safetensors format (huggingface/safetensors): 8-byte little-endian header length, JSON header, tensor bytes.
-// A file is checked whole before anything is returned: header length against the file, offsets inside the data, no
-// gap, no overlap, shape times width equal to the byte range, known dtypes, no name twice.
+// The safetensors format (huggingface/safetensors): 8-byte little-endian header length, JSON header, tensor
+// bytes. A file is checked whole before anything is returned: header length against the file, offsets inside
+// the data, no gap, no overlap, shape times width equal to the byte range, known dtypes, no name twice.
 #pragma once
 
 #include <map>

@@ -41,8 +41,8 @@ struct Tensor {
   int64_t bytes() const { return elements() * dtype_size(dtype); }
   template <class T>
   T* as() const {
-    FRUGAL_ASSERT(static_cast<int64_t>(sizeof(T)) == dtype_size(dtype), "{} is not {} bytes wide", dtype_name(dtype),
-                  sizeof(T));
+    FRUGAL_ASSERT(static_cast<int64_t>(sizeof(T)) == dtype_size(dtype), "{} is not {} bytes wide",
+                  dtype_name(dtype), sizeof(T));
     return static_cast<T*>(data);
   }
 };

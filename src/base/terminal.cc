@@ -43,12 +43,17 @@ size_t unit_bytes(std::string_view text) {
 
 int unit_width(std::string_view unit) {
   if (unit[0] == '\033' || static_cast<unsigned char>(unit[0]) < 0x20) return 0;
-  if (unit.size() < 3) return unit.size() == 2 && static_cast<unsigned char>(unit[0]) >= 0xCC && static_cast<unsigned char>(unit[0]) < 0xCE ? 0 : 1;
+  if (unit.size() < 3)
+    return unit.size() == 2 && static_cast<unsigned char>(unit[0]) >= 0xCC &&
+                   static_cast<unsigned char>(unit[0]) < 0xCE
+               ? 0
+               : 1;
   const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(unit[i])); };
   if (unit.size() == 4) return 2;  // emoji, rare ideographs
   const uint32_t code = (byte(0) & 15) << 12 | (byte(1) & 63) << 6 | (byte(2) & 63);
-  const bool wide = (code >= 0x1100 && code < 0x1160) || (code >= 0x2E80 && code < 0xA4D0) || (code >= 0xAC00 && code < 0xD7A4) ||
-                    (code >= 0xF900 && code < 0xFB00) || (code >= 0xFE30 && code < 0xFE70) || (code >= 0xFF00 && code < 0xFF61);
+  const bool wide = (code >= 0x1100 && code < 0x1160) || (code >= 0x2E80 && code < 0xA4D0) ||
+                    (code >= 0xAC00 && code < 0xD7A4) || (code >= 0xF900 && code < 0xFB00) ||
+                    (code >= 0xFE30 && code < 0xFE70) || (code >= 0xFF00 && code < 0xFF61);
   return wide ? 2 : 1;
 }
 }  // namespace
@@ -60,7 +65,8 @@ Terminal detect_terminal(int fd) {
   t.color = t.ansi && variable("NO_COLOR").empty();
   t.utf8 = utf8_locale();
   winsize size{};
-  if (isatty(fd) == 1 && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) t.columns = std::max<int>(20, size.ws_col);
+  if (isatty(fd) == 1 && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    t.columns = std::max<int>(20, size.ws_col);
   return t;
 }
 

@@ -20,7 +20,8 @@ TEST(Terminal, ClipNeverExceedsTheColumnsAndKeepsColours) {
   EXPECT_EQ(clip("a longer line", 8, false), "a lon...");
   EXPECT_EQ(clip("\033[31mred and more\033[0m", 6, true), "\033[31mred a…\033[0m");
   for (int columns = 3; columns < 30; ++columns)
-    for (const char* text : {"plain text of some length here", "你好你好你好你好你好你好", "a\033[1mb\033[0mcdefghijklmnopqrst"})
+    for (const char* text :
+         {"plain text of some length here", "你好你好你好你好你好你好", "a\033[1mb\033[0mcdefghijklmnopqrst"})
       EXPECT_LE(display_width(clip(text, columns, true)), columns);
 }
 

@@ -13,8 +13,8 @@
 namespace frugal {
 
 namespace {
-// A parallel region of a training step is tens of microseconds long; a worker spins that long for the next one and
-// then sleeps, so that an idle engine costs nothing and a busy neighbour is not starved.
+// A parallel region of a training step is tens of microseconds long; a worker spins that long for the next
+// one and then sleeps, so that an idle engine costs nothing and a busy neighbour is not starved.
 constexpr auto kSpin = std::chrono::microseconds(50);
 
 inline void cpu_relax() {

@@ -1,5 +1,6 @@
-// ThreadPool: one persistent pool; run() executes a function once on every thread and waits. The partition of work is
-// static, so that a result never depends on timing; the numerics contract makes it independent of the count too.
+// ThreadPool: one persistent pool; run() executes a function once on every thread and waits. The partition of
+// work is static, so that a result never depends on timing; the numerics contract makes it independent of the
+// count too.
 #pragma once
 
 #include <atomic>
@@ -33,7 +34,8 @@ class ThreadPool {
     run_erased([](void* c, int thread) { (*static_cast<std::remove_reference_t<F>*>(c))(thread); }, &f);
   }
 
-  // f(begin, end, thread) over a static partition of [0, n) into contiguous ranges; empty ranges are not called.
+  // f(begin, end, thread) over a static partition of [0, n) into contiguous ranges; empty ranges are not
+  // called.
   template <class F>
   void parallel_for(int64_t n, F&& f) {
     if (n <= 0) return;

@@ -57,7 +57,8 @@ class Chat {
   }
 
   void run() {
-    if (isatty(STDIN_FILENO) == 1) say("An empty line draws a question of the exam; /help lists the commands.");
+    if (isatty(STDIN_FILENO) == 1)
+      say("An empty line draws a question of the exam; /help lists the commands.");
     std::string line;
     while (true) {
       interrupt_.clear();
@@ -77,31 +78,51 @@ class Chat {
   bool handle(const std::string& line) {
     const size_t space = line.find(' ');
     const std::string command = line.substr(0, space);
-    const std::string rest = space == std::string::npos ? "" : line.substr(line.find_first_not_of(' ', space) == std::string::npos ? line.size() : line.find_first_not_of(' ', space));
-    if (line.find_first_not_of(" \t") == std::string::npos) quiz();
-    else if (line[0] != '/') ask(line);
-    else if (command == "/quit" || command == "/exit") return false;
-    else if (command == "/help") std::fputs(kHelp, stderr);
-    else if (command == "/quiz") rest.empty() ? quiz() : exam(rest);
-    else if (command == "/exact") exact();
-    else if (command == "/probs") say((shades_ = !shades_) ? "tokens are shaded by their probability" : "tokens are shown plainly");
-    else if (command == "/retry") retry();
-    else if (command == "/system") system(rest);
-    else if (command == "/clear") clear();
-    else if (command == "/set") set(rest);
-    else if (command == "/save") save(rest);
-    else say("error: unknown command " + command + "; /help lists them");
+    const std::string rest = space == std::string::npos
+                                 ? ""
+                                 : line.substr(line.find_first_not_of(' ', space) == std::string::npos
+                                                   ? line.size()
+                                                   : line.find_first_not_of(' ', space));
+    if (line.find_first_not_of(" \t") == std::string::npos)
+      quiz();
+    else if (line[0] != '/')
+      ask(line);
+    else if (command == "/quit" || command == "/exit")
+      return false;
+    else if (command == "/help")
+      std::fputs(kHelp, stderr);
+    else if (command == "/quiz")
+      rest.empty() ? quiz() : exam(rest);
+    else if (command == "/exact")
+      exact();
+    else if (command == "/probs")
+      say((shades_ = !shades_) ? "tokens are shaded by their probability" : "tokens are shown plainly");
+    else if (command == "/retry")
+      retry();
+    else if (command == "/system")
+      system(rest);
+    else if (command == "/clear")
+      clear();
+    else if (command == "/set")
+      set(rest);
+    else if (command == "/save")
+      save(rest);
+    else
+      say("error: unknown command " + command + "; /help lists them");
     return true;
   }
 
-  void say(const std::string& text) const { std::fprintf(stderr, "%s\n", colored(detect_terminal(STDERR_FILENO), Color::kDim, text).c_str()); }
+  void say(const std::string& text) const {
+    std::fprintf(stderr, "%s\n", colored(detect_terminal(STDERR_FILENO), Color::kDim, text).c_str());
+  }
 
   void emit(const std::string& text) const {
     if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
       fail("standard output", "cannot write", "free disk space or write elsewhere");
   }
 
-  // A piece of an answer, shaded by the probability of its token: dark grey to white, or "[piece 37%]" without colours.
+  // A piece of an answer, shaded by the probability of its token: dark grey to white, or "[piece 37%]"
+  // without colours.
   std::string shaded(const ChatPiece& piece) const {
     if (!shades_ || piece.text.empty()) return piece.text;
     const double p = exp64(static_cast<double>(piece.logprob));
@@ -116,18 +137,25 @@ class Chat {
       return !interrupt_.interrupted();
     });
     emit(a.text.ends_with('\n') ? "" : "\n");
-    if (const auto expected = eval::solve(question); expected && (exam_question || !data::final_answer(a.text).empty())) mark(a, *expected);
+    if (const auto expected = eval::solve(question);
+        expected && (exam_question || !data::final_answer(a.text).empty()))
+      mark(a, *expected);
     if (a.forgotten > 0)
-      say(fmt::format("the context was full: the {} oldest exchange{} forgotten", a.forgotten, a.forgotten == 1 ? " is" : "s are"));
+      say(fmt::format("the context was full: the {} oldest exchange{} forgotten", a.forgotten,
+                      a.forgotten == 1 ? " is" : "s are"));
     if (a.cut) say("the answer is cut: the context is full, or max_tokens is reached; /clear starts anew");
-    say(fmt::format("{}{} tokens, {:.0f} tok/s; prompt {} tokens, {} of them from the cache", a.stopped ? "stopped after " : "", a.tokens,
-                    a.tokens > 1 ? static_cast<double>(a.tokens - 1) / a.decode_seconds : 0.0, a.prompt_tokens, a.reused_tokens));
+    say(fmt::format("{}{} tokens, {:.0f} tok/s; prompt {} tokens, {} of them from the cache",
+                    a.stopped ? "stopped after " : "", a.tokens,
+                    a.tokens > 1 ? static_cast<double>(a.tokens - 1) / a.decode_seconds : 0.0,
+                    a.prompt_tokens, a.reused_tokens));
   }
 
   void mark(const ChatAnswer& a, const std::string& expected) const {
     const bool right = data::final_answer(a.text) == expected;
     const std::string sign = out_.utf8 ? (right ? "✓" : "✗") : (right ? "right" : "wrong");
-    emit(colored(out_, right ? Color::kGreen : Color::kRed, right ? sign : sign + " the solver says " + expected) + "\n");
+    emit(colored(out_, right ? Color::kGreen : Color::kRed,
+                 right ? sign : sign + " the solver says " + expected) +
+         "\n");
   }
 
   void quiz() {
@@ -144,14 +172,16 @@ class Chat {
     if (ec != std::errc() || end != count_text.data() + count_text.size() || count < 1 || count > 20000)
       fail("/quiz", "'" + count_text + "' is not a number of questions", "use 1 to 20000");
     const auto questions = data::draw_exam(session_.sampling.seed + 1000, count);
-    const auto answers = eval::take_exam(ctx_, model_, tokenizer_, questions, std::min<int64_t>(count, 64), {});
+    const auto answers =
+        eval::take_exam(ctx_, model_, tokenizer_, questions, std::min<int64_t>(count, 64), {});
     emit(eval::exam_table(eval::scores_by_kind(answers), eval::chance_by_kind(questions), {}));
   }
 
   void exact() {
     const Exactness e = session_.check_exactness();
-    emit(fmt::format("log-probabilities of this chat against a training forward: {} of {} bits differ ({} answers)\n", e.different, e.bits,
-                     e.answers));
+    emit(fmt::format(
+        "log-probabilities of this chat against a training forward: {} of {} bits differ ({} answers)\n",
+        e.different, e.bits, e.answers));
   }
 
   void retry() {
@@ -162,7 +192,8 @@ class Chat {
 
   void system(const std::string& text) {
     session_.set_system(text);
-    say(text.empty() ? "a new conversation without a system message" : "a new conversation under this system message");
+    say(text.empty() ? "a new conversation without a system message"
+                     : "a new conversation under this system message");
   }
 
   void clear() {
@@ -175,23 +206,33 @@ class Chat {
     int64_t max_tokens = session_.max_tokens;
     const size_t eq = setting.find('=');
     if (setting.empty())
-      return say(fmt::format("temperature={} top_k={} top_p={} min_p={} seed={} max_tokens={}", p.temperature, p.top_k, p.top_p, p.min_p,
-                             p.seed, max_tokens));
-    const std::string key = setting.substr(0, eq), value = eq == std::string::npos ? "" : setting.substr(eq + 1);
+      return say(fmt::format("temperature={} top_k={} top_p={} min_p={} seed={} max_tokens={}", p.temperature,
+                             p.top_k, p.top_p, p.min_p, p.seed, max_tokens));
+    const std::string key = setting.substr(0, eq),
+                      value = eq == std::string::npos ? "" : setting.substr(eq + 1);
     double v = 0;
     const auto [end, ec] = std::from_chars(value.data(), value.data() + value.size(), v);
-    if (ec != std::errc() || end != value.data() + value.size()) fail("/set", "'" + setting + "' is not KEY=NUMBER", "for example /set temperature=0.6");
+    if (ec != std::errc() || end != value.data() + value.size())
+      fail("/set", "'" + setting + "' is not KEY=NUMBER", "for example /set temperature=0.6");
     const auto whole = [&] {
-      if (v != std::floor(v) || v < 0 || v > 9e15) fail("/set", key + " is a whole number of at least 0", "for example /set " + key + "=1");
+      if (v != std::floor(v) || v < 0 || v > 9e15)
+        fail("/set", key + " is a whole number of at least 0", "for example /set " + key + "=1");
       return static_cast<int64_t>(v);
     };
-    if (key == "temperature") p.temperature = static_cast<float>(v);
-    else if (key == "top_p") p.top_p = static_cast<float>(v);
-    else if (key == "min_p") p.min_p = static_cast<float>(v);
-    else if (key == "top_k") p.top_k = whole();
-    else if (key == "seed") p.seed = static_cast<uint64_t>(whole());
-    else if (key == "max_tokens") max_tokens = whole();
-    else fail("/set", "unknown key '" + key + "'", "temperature, top_k, top_p, min_p, seed, max_tokens");
+    if (key == "temperature")
+      p.temperature = static_cast<float>(v);
+    else if (key == "top_p")
+      p.top_p = static_cast<float>(v);
+    else if (key == "min_p")
+      p.min_p = static_cast<float>(v);
+    else if (key == "top_k")
+      p.top_k = whole();
+    else if (key == "seed")
+      p.seed = static_cast<uint64_t>(whole());
+    else if (key == "max_tokens")
+      max_tokens = whole();
+    else
+      fail("/set", "unknown key '" + key + "'", "temperature, top_k, top_p, min_p, seed, max_tokens");
     infer::check_sampling(p);
     session_.sampling = p;
     session_.max_tokens = max_tokens;
@@ -234,20 +275,24 @@ struct Options {
 
 void run(const Options& o) {
   infer::check_sampling(o.chat.sampling);
-  if (o.chat.max_tokens < 0) fail("--max-tokens", fmt::format("{} is negative", o.chat.max_tokens), "use 0 (up to the context's end) or more");
+  if (o.chat.max_tokens < 0)
+    fail("--max-tokens", fmt::format("{} is negative", o.chat.max_tokens),
+         "use 0 (up to the context's end) or more");
   kernels::Ctx ctx(o.threads);
   const std::string directory = model_directory(o.model);
   const model::ModelConfig config = model::load_config(directory);
   if (o.chat.context < 0 || o.chat.context > config.max_position_embeddings)
     fail("--ctx-size", fmt::format("{} is out of range", o.chat.context),
          fmt::format("use 0 (all) or up to the model's {} positions", config.max_position_embeddings));
-  const int64_t cache = ChatSession::memory_bytes(config, operand_argument(o.precision, config), o.chat.context);
+  const int64_t cache =
+      ChatSession::memory_bytes(config, operand_argument(o.precision, config), o.chat.context);
   const LoadedModel m = load_model_argument(ctx, o.model, o.precision, cache);
   run_chat(ctx, *m.model, m.tokenizer, o.chat);
 }
 }  // namespace
 
-void run_chat(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer, const ChatOptions& options) {
+void run_chat(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,
+              const ChatOptions& options) {
   Chat(ctx, model, tokenizer, options).run();
 }
 
@@ -258,15 +303,25 @@ void add_chat_command(CLI::App& app) {
   o->chat.sampling.top_p = 0.95f;
   c->add_option("model", o->model, "model directory, or run directory (its newest checkpoint)")->required();
   c->add_option("--system", o->chat.system, "system message");
-  c->add_option("-n,--max-tokens", o->chat.max_tokens, "tokens of an answer; 0: up to the context's end")->capture_default_str();
-  c->add_option("--temperature", o->chat.sampling.temperature, "0: always the most probable token")->capture_default_str();
-  c->add_option("--top-k", o->chat.sampling.top_k, "draw among the k most probable; 0: off")->capture_default_str();
-  c->add_option("--top-p", o->chat.sampling.top_p, "draw among the most probable that hold this share")->capture_default_str();
-  c->add_option("--min-p", o->chat.sampling.min_p, "drop tokens below this share of the most probable")->capture_default_str();
-  c->add_option("--seed", o->chat.sampling.seed, "same seed and questions, same answers")->capture_default_str()->check(not_negative);
-  c->add_option("-c,--ctx-size", o->chat.context, "positions of the cache; 0: the model's max_position_embeddings");
+  c->add_option("-n,--max-tokens", o->chat.max_tokens, "tokens of an answer; 0: up to the context's end")
+      ->capture_default_str();
+  c->add_option("--temperature", o->chat.sampling.temperature, "0: always the most probable token")
+      ->capture_default_str();
+  c->add_option("--top-k", o->chat.sampling.top_k, "draw among the k most probable; 0: off")
+      ->capture_default_str();
+  c->add_option("--top-p", o->chat.sampling.top_p, "draw among the most probable that hold this share")
+      ->capture_default_str();
+  c->add_option("--min-p", o->chat.sampling.min_p, "drop tokens below this share of the most probable")
+      ->capture_default_str();
+  c->add_option("--seed", o->chat.sampling.seed, "same seed and questions, same answers")
+      ->capture_default_str()
+      ->check(not_negative);
+  c->add_option("-c,--ctx-size", o->chat.context,
+                "positions of the cache; 0: the model's max_position_embeddings");
   c->add_option("--precision", o->precision, "bf16 or f32; default: as stored");
-  c->add_option("-t,--threads", o->threads, "0: every core")->capture_default_str()->check(CLI::Range(0, 4096));
+  c->add_option("-t,--threads", o->threads, "0: every core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
   c->footer([] { return std::string("In the chat:\n") + kHelp; });
   c->callback([o] { run(*o); });
 }

@@ -11,6 +11,7 @@ struct ChatOptions {
   int64_t max_tokens = 0, context = 0;
 };
 // Reads lines until their end or /quit. Answers go to stdout, what is said about them to stderr.
-void run_chat(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer, const ChatOptions& options);
+void run_chat(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,
+              const ChatOptions& options);
 
 }  // namespace frugal::cli

@@ -21,14 +21,16 @@ infer::EngineOptions engine_options(const model::ModelConfig& c, int64_t context
 }
 }  // namespace
 
-ChatSession::ChatSession(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer, int64_t context)
+ChatSession::ChatSession(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,
+                         int64_t context)
     : ctx_(ctx),
       model_(model),
       tokenizer_(tokenizer),
       context_(context_of(model.config, context)),
       engine_(ctx, model, engine_options(model.config, context)) {}
 
-int64_t ChatSession::memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t context) {
+int64_t ChatSession::memory_bytes(const model::ModelConfig& config, kernels::Operand operand,
+                                  int64_t context) {
   return infer::Engine::memory_bytes(config, operand, engine_options(config, context));
 }
 
@@ -37,7 +39,9 @@ void ChatSession::set_system(const std::string& text) {
   if (!text.empty()) messages_.push_back({"system", text});
 }
 
-void ChatSession::clear() { set_system(messages_.empty() || messages_[0].role != "system" ? "" : messages_[0].content); }
+void ChatSession::clear() {
+  set_system(messages_.empty() || messages_[0].role != "system" ? "" : messages_[0].content);
+}
 
 std::string ChatSession::take_back() {
   if (messages_.size() < 2 || messages_.back().role != "assistant") return "";
@@ -57,14 +61,18 @@ std::vector<int32_t> ChatSession::fitting_prompt(int64_t* forgotten) {
     const bool alone = messages_.size() - first < 3;
     if (room >= context_ / 4 || (alone && room > 0)) return prompt;
     if (alone)
-      fail("message", fmt::format("{} tokens with the system message do not fit the context of {}", prompt.size(), context_),
+      fail("message",
+           fmt::format("{} tokens with the system message do not fit the context of {}", prompt.size(),
+                       context_),
            "shorten it");
-    messages_.erase(messages_.begin() + static_cast<std::ptrdiff_t>(first), messages_.begin() + static_cast<std::ptrdiff_t>(first) + 2);
+    messages_.erase(messages_.begin() + static_cast<std::ptrdiff_t>(first),
+                    messages_.begin() + static_cast<std::ptrdiff_t>(first) + 2);
     ++*forgotten;
   }
 }
 
-ChatAnswer ChatSession::ask(const std::string& question, const std::function<bool(const ChatPiece&)>& on_piece) {
+ChatAnswer ChatSession::ask(const std::string& question,
+                            const std::function<bool(const ChatPiece&)>& on_piece) {
   const std::vector<text::Message> before = messages_;
   messages_.push_back({"user", question});
   ChatAnswer answer;
@@ -132,7 +140,8 @@ Exactness ChatSession::check_exactness() {
     const size_t first = record.tokens.size() - record.logprobs.size() - 1;
     for (size_t i = 0; i < record.logprobs.size(); ++i) {
       const float again = -trained.token_nll[first + i];
-      result.different += std::popcount(std::bit_cast<uint32_t>(again) ^ std::bit_cast<uint32_t>(record.logprobs[i]));
+      result.different +=
+          std::popcount(std::bit_cast<uint32_t>(again) ^ std::bit_cast<uint32_t>(record.logprobs[i]));
       result.bits += 32;
     }
     ++result.answers;

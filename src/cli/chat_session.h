@@ -1,5 +1,5 @@
-// A conversation with a model: its messages, the cache kept from turn to turn, and the check that every sampled
-// log-probability is what a training forward computes.
+// A conversation with a model: its messages, the cache kept from turn to turn, and the check that every
+// sampled log-probability is what a training forward computes.
 #pragma once
 
 #include <functional>
@@ -21,9 +21,9 @@ struct ChatAnswer {
   std::string text;
   int64_t prompt_tokens = 0, reused_tokens = 0, tokens = 0;
   double prefill_seconds = 0, decode_seconds = 0;
-  bool stopped = false;    // by the caller
-  bool cut = false;        // the context was full
-  int64_t forgotten = 0;   // exchanges that were dropped to make room
+  bool stopped = false;   // by the caller
+  bool cut = false;       // the context was full
+  int64_t forgotten = 0;  // exchanges that were dropped to make room
 };
 
 struct Exactness {
@@ -44,11 +44,13 @@ class ChatSession {
   // Takes the last answer and its question back; the question, or "" if there is none.
   std::string take_back();
 
-  // Asks and streams: on_piece is called per token and returns false to stop. Throws Error for a question that does not fit
-  // the context; the conversation is then as before. When the context is full the oldest exchanges are dropped.
+  // Asks and streams: on_piece is called per token and returns false to stop. Throws Error for a question
+  // that does not fit the context; the conversation is then as before. When the context is full the oldest
+  // exchanges are dropped.
   ChatAnswer ask(const std::string& question, const std::function<bool(const ChatPiece&)>& on_piece);
 
-  // Compares the log-probabilities of all answers of this session with training forwards over the same tokens.
+  // Compares the log-probabilities of all answers of this session with training forwards over the same
+  // tokens.
   Exactness check_exactness();
 
   const std::vector<text::Message>& messages() const { return messages_; }

@@ -14,14 +14,15 @@ namespace frugal::cli {
 namespace {
 struct Options {
   std::string out;
-  int64_t documents = 150000;
+  int64_t documents = 200000;
   uint64_t seed = 1;
 };
 
 void run(const Options& o) {
   if (file_exists(o.out) || is_directory(o.out)) fail(o.out, "exists already", "name another --out");
   std::string text;
-  for (int64_t i = 0; i < o.documents; ++i) text += data::course_line(data::course_problem(o.seed, i).problem) + "\n";
+  for (int64_t i = 0; i < o.documents; ++i)
+    text += data::course_line(data::course_problem(o.seed, i).problem) + "\n";
   write_file_atomic(o.out, text);
   info("wrote {} documents, {:.1f} MB, to {}", o.documents, static_cast<double>(text.size()) * 1e-6, o.out);
 }
@@ -33,7 +34,9 @@ void add_data_command(CLI::App& app) {
   CLI::App* c = data->add_subcommand("course", "write questions with worked answers of eight kinds (JSONL)");
   auto o = std::make_shared<Options>();
   c->add_option("--out", o->out, "file to write")->required();
-  c->add_option("--documents", o->documents, "how many")->capture_default_str()->check(CLI::Range(1, 10000000));
+  c->add_option("--documents", o->documents, "how many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000000));
   c->add_option("--seed", o->seed, "same seed, same documents")->capture_default_str()->check(not_negative);
   c->callback([o] { run(*o); });
 }

@@ -26,9 +26,9 @@
 namespace frugal::cli {
 
 namespace {
-constexpr int64_t kQuizQuestions = 48;     // a live quiz, kinds in equal number
+constexpr int64_t kQuizQuestions = 48;  // a live quiz, kinds in equal number
 constexpr double kQuizSeconds = 15, kShowSeconds = 30;
-constexpr uint64_t kQuizSeed = 7000000;    // not the exam's questions
+constexpr uint64_t kQuizSeed = 7000000;  // not the exam's questions
 
 struct Options {
   std::vector<std::string> paths;
@@ -49,7 +49,9 @@ void headline(const std::string& text) {
 
 // The newest complete step of an unfinished run; -1 when there is nothing to continue.
 int64_t unfinished_step(const std::string& run) {
-  if (!file_exists(run + "/recipe.toml") || !is_directory(run + "/checkpoints") || list_directory(run + "/checkpoints").empty()) return -1;
+  if (!file_exists(run + "/recipe.toml") || !is_directory(run + "/checkpoints") ||
+      list_directory(run + "/checkpoints").empty())
+    return -1;
   const std::string newest = train::newest_checkpoint(run);
   const auto state = nlohmann::json::parse(read_file(newest + "/trainer/state.json"), nullptr, false);
   const int64_t step = state.is_object() ? state.value("step", int64_t{-1}) : -1;
@@ -72,16 +74,19 @@ bool wants_to_resume(const std::string& run, int64_t step) {
 std::string free_directory(const std::string& run) {
   if (!file_exists(run + "/recipe.toml")) return run;
   for (int n = 2;; ++n)
-    if (const std::string other = fmt::format("{}-{}", run, n); !file_exists(other + "/recipe.toml")) return other;
+    if (const std::string other = fmt::format("{}-{}", run, n); !file_exists(other + "/recipe.toml"))
+      return other;
 }
 
 // ---- what is said
 
 kernels::Machine introduce_machine(kernels::Ctx& ctx, kernels::Operand operand) {
   const kernels::Machine m = kernels::measure_machine(ctx, operand);
-  info("machine     {}, {} threads of {} ({}), {:.0f} GB; measured: {:.0f} GFLOP/s of {} products, {:.1f} GB/s of reading", m.cpu,
-       ctx.pool.size(), std::thread::hardware_concurrency(), ctx.level.name, m.memory_bytes * 1e-9, m.flops * 1e-9,
-       operand == kernels::Operand::kF32 ? "f32" : "bf16", m.read_bytes * 1e-9);
+  info(
+      "machine     {}, {} threads of {} ({}), {:.0f} GB; measured: {:.0f} GFLOP/s of {} products, {:.1f} "
+      "GB/s of reading",
+      m.cpu, ctx.pool.size(), std::thread::hardware_concurrency(), ctx.level.name, m.memory_bytes * 1e-9,
+      m.flops * 1e-9, operand == kernels::Operand::kF32 ? "f32" : "bf16", m.read_bytes * 1e-9);
   return m;
 }
 
@@ -89,10 +94,11 @@ kernels::Machine introduce_machine(kernels::Ctx& ctx, kernels::Operand operand) 
 void write_course(const Options& o, const std::string& path) {
   const auto start = std::chrono::steady_clock::now();
   std::string text;
-  for (int64_t i = 0; i < o.documents; ++i) text += data::course_line(data::course_problem(static_cast<uint64_t>(o.seed), i).problem) + "\n";
+  for (int64_t i = 0; i < o.documents; ++i)
+    text += data::course_line(data::course_problem(static_cast<uint64_t>(o.seed), i).problem) + "\n";
   write_file_atomic(path, text);
-  info("course      {} questions with worked answers of {} kinds in {:.1f} s: {}", o.documents, data::course_kinds().size(),
-       seconds_since(start), path);
+  info("course      {} questions with worked answers of {} kinds in {:.1f} s: {}", o.documents,
+       data::course_kinds().size(), seconds_since(start), path);
 }
 
 struct Bill {
@@ -102,14 +108,21 @@ struct Bill {
 };
 void print_bill(const Bill& b) {
   const double hours = b.seconds / 3600, dollars = hours * b.threads * cost::kDollarsPerCoreHour;
-  std::printf("this run      %s tokens in %s, %.1f TFLOP: %.0f GFLOP/s, %.0f %% of the cores' measured peak (MFU)\n",
-              format_count(b.tokens).c_str(), format_seconds(b.seconds).c_str(), b.flops * 1e-12, b.flops / b.seconds * 1e-9,
-              100 * b.flops / b.seconds / b.peak);
-  if (b.measured) std::printf("energy        %.1f Wh, measured (RAPL, processor packages)\n", b.joules / 3600);
-  else std::printf("energy        about %.1f Wh (estimate: %g W per core)\n", b.joules / 3600, cost::kWattsPerCore);
-  std::printf("cost          about $%.3f (estimate: $%g per core and hour)\n", dollars, cost::kDollarsPerCoreHour);
+  std::printf(
+      "this run      %s tokens in %s, %.1f TFLOP: %.0f GFLOP/s, %.0f %% of the cores' measured peak (MFU)\n",
+      format_count(b.tokens).c_str(), format_seconds(b.seconds).c_str(), b.flops * 1e-12,
+      b.flops / b.seconds * 1e-9, 100 * b.flops / b.seconds / b.peak);
+  if (b.measured)
+    std::printf("energy        %.1f Wh, measured (RAPL, processor packages)\n", b.joules / 3600);
+  else
+    std::printf("energy        about %.1f Wh (estimate: %g W per core)\n", b.joules / 3600,
+                cost::kWattsPerCore);
+  std::printf("cost          about $%.3f (estimate: $%g per core and hour)\n", dollars,
+              cost::kDollarsPerCoreHour);
   // DeepSeek-V3 report, table 1: the final training run, at $2 per H800 hour.
-  std::printf("DeepSeek-V3   14.8 T tokens, 2.788 M H800 hours, $5.576 M: as much as %.0f million such runs\n", 5.576e6 / dollars * 1e-6);
+  std::printf(
+      "DeepSeek-V3   14.8 T tokens, 2.788 M H800 hours, $5.576 M: as much as %.0f million such runs\n",
+      5.576e6 / dollars * 1e-6);
 }
 
 // ---- training
@@ -136,8 +149,9 @@ Trained train_watched(train::Trainer& trainer, const kernels::Machine& machine, 
   view.progress = [&](const train::Progress& p) {
     screen.progress(p);
     if (course && seconds_since(last_quiz) >= kQuizSeconds) {
-      const auto answers = eval::take_exam(trainer.ctx(), trainer.model(), trainer.tokenizer(),
-                                           data::draw_exam(kQuizSeed + ++quizzes, kQuizQuestions), kQuizQuestions, {});
+      const auto answers =
+          eval::take_exam(trainer.ctx(), trainer.model(), trainer.tokenizer(),
+                          data::draw_exam(kQuizSeed + ++quizzes, kQuizQuestions), kQuizQuestions, {});
       screen.quiz(answers);
       last_quiz = std::chrono::steady_clock::now();
       if (seconds_since(last_show) >= kShowSeconds) {
@@ -161,23 +175,28 @@ Trained train_watched(train::Trainer& trainer, const kernels::Machine& machine, 
   return t;
 }
 
-void examine(train::Trainer& trainer, const Options& o, const std::string& run, const std::string& course_file) {
-  headline(fmt::format("exam: {} questions that the course never asks, answered greedily, marked by a solver", o.questions));
+void examine(train::Trainer& trainer, const Options& o, const std::string& run,
+             const std::string& course_file) {
+  headline(fmt::format("exam: {} questions that the course never asks, answered greedily, marked by a solver",
+                       o.questions));
   const auto questions = data::draw_exam(1, o.questions);
   ProgressLine line(10);
   int64_t done = 0;
-  const auto answers = eval::take_exam(trainer.ctx(), trainer.model(), trainer.tokenizer(), questions, 64, [&](const eval::ExamAnswer&) {
-    line.show(fmt::format("question {}/{}", ++done, o.questions));
-  });
+  const auto answers = eval::take_exam(
+      trainer.ctx(), trainer.model(), trainer.tokenizer(), questions, 64,
+      [&](const eval::ExamAnswer&) { line.show(fmt::format("question {}/{}", ++done, o.questions)); });
   line.finish();
   const auto scores = eval::scores_by_kind(answers);
   const auto chance = eval::chance_by_kind(questions);
   const auto nearest = eval::nearest_by_kind(questions, eval::read_course(course_file));
-  std::fputs(eval::exam_table(scores, chance, nearest, detect_terminal(STDOUT_FILENO).columns).c_str(), stdout);
+  std::fputs(eval::exam_table(scores, chance, nearest, detect_terminal(STDOUT_FILENO).columns).c_str(),
+             stdout);
   nlohmann::ordered_json kinds, report;
   for (size_t k = 0; k < scores.size(); ++k)
-    kinds[std::string(data::course_kinds()[k].name)] = {{"right", scores[k].right}, {"asked", scores[k].asked},
-                                                        {"stderr", scores[k].standard_error()}, {"chance", chance[k]},
+    kinds[std::string(data::course_kinds()[k].name)] = {{"right", scores[k].right},
+                                                        {"asked", scores[k].asked},
+                                                        {"stderr", scores[k].standard_error()},
+                                                        {"chance", chance[k]},
                                                         {"nearest", nearest[k].share()}};
   report["exact_match"] = eval::total(scores).share();
   report["exam_seed"] = 1;
@@ -189,10 +208,12 @@ void examine(train::Trainer& trainer, const Options& o, const std::string& run, 
 void compare_with_compressors(train::Trainer& trainer) {
   const train::Recipe& r = trainer.recipe();
   std::string text;
-  for (const data::Document& d : data::load_corpus(r.data, {r.separator, r.validation_fraction}).validation) text += d.text;
+  for (const data::Document& d : data::load_corpus(r.data, {r.separator, r.validation_fraction}).validation)
+    text += d.text;
   const double bits = 8.0 / static_cast<double>(text.size());
   const train::Validation v = trainer.validate();
-  std::printf("validation text: %s bytes that training has not seen\n", format_count(static_cast<double>(text.size())).c_str());
+  std::printf("validation text: %s bytes that training has not seen\n",
+              format_count(static_cast<double>(text.size())).c_str());
   std::printf("  gzip -9     %.3f bits per byte\n", static_cast<double>(gzip_bytes(text)) * bits);
   std::printf("  xz -9       %.3f bits per byte\n", static_cast<double>(xz_bytes(text)) * bits);
   std::printf("  this model  %.3f bits per byte (%s of weights not counted)\n", v.bits_per_byte,
@@ -200,7 +221,8 @@ void compare_with_compressors(train::Trainer& trainer) {
 }
 
 void run(const Options& o) {
-  if (!(o.minutes > 0 && o.minutes <= 10000)) fail("--minutes", fmt::format("{} is out of range", o.minutes), "use 0.1 to 10000");
+  if (!(o.minutes > 0 && o.minutes <= 10000))
+    fail("--minutes", fmt::format("{} is out of range", o.minutes), "use 0.1 to 10000");
   const bool course = o.paths.empty();
   std::vector<std::string> files;
   if (!course) files = data::text_files(o.paths);
@@ -215,14 +237,19 @@ void run(const Options& o) {
     course_file = trainer->recipe().data[0];
   } else {
     run = free_directory(base);
-    std::vector<std::string> settings = {"out=" + run, fmt::format("minutes={}", o.minutes), fmt::format("seed={}", o.seed),
+    std::vector<std::string> settings = {"out=" + run, fmt::format("minutes={}", o.minutes),
+                                         fmt::format("seed={}", o.seed),
                                          fmt::format("threads={}", o.threads)};
-    train::Recipe recipe = train::load_recipe(!o.recipe.empty() ? o.recipe : course ? "demo" : "nano", settings);
+    train::Recipe recipe = train::load_recipe(!o.recipe.empty() ? o.recipe
+                                              : course          ? "demo"
+                                                                : "nano",
+                                              settings);
     recipe.sample_every = 0;
     if (recipe.save_every == 0) recipe.save_every = 500;
     {
       kernels::Ctx ctx(o.threads);
-      machine = introduce_machine(ctx, recipe.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16);
+      machine = introduce_machine(
+          ctx, recipe.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16);
     }
     if (course) {
       make_directories(run);
@@ -236,14 +263,18 @@ void run(const Options& o) {
   headline(fmt::format("training in {} (Ctrl-C saves and leaves; the same command goes on)", run));
   const Trained t = train_watched(*trainer, machine, course);
   if (!t.complete) throw ExitStatus{kInterrupted};
-  if (course) examine(*trainer, o, run, course_file);
-  else compare_with_compressors(*trainer);
+  if (course)
+    examine(*trainer, o, run, course_file);
+  else
+    compare_with_compressors(*trainer);
   const train::Recipe& r = trainer->recipe();
   const double tokens = static_cast<double>(t.steps * r.batch * r.sequence_length);
-  print_bill({tokens, t.seconds, tokens * 3 * model::forward_flops_per_token(r.model, r.sequence_length, true), machine.flops, t.joules,
-              t.measured, trainer->ctx().pool.size()});
+  print_bill({tokens, t.seconds,
+              tokens * 3 * model::forward_flops_per_token(r.model, r.sequence_length, true), machine.flops,
+              t.joules, t.measured, trainer->ctx().pool.size()});
   std::fflush(stdout);
-  headline(course ? fmt::format("talk to it: frugal chat {} --temperature 0", run) : fmt::format("more: frugal generate {} \"your text\"", run));
+  headline(course ? fmt::format("talk to it: frugal chat {} --temperature 0", run)
+                  : fmt::format("more: frugal generate {} \"your text\"", run));
   if (course && !o.no_chat && on_terminal()) {
     ChatOptions chat;
     chat.sampling.temperature = 0;
@@ -253,16 +284,25 @@ void run(const Options& o) {
 }  // namespace
 
 void add_demo_command(CLI::App& app) {
-  CLI::App* c = app.add_subcommand("demo", "train a small model in ten minutes while you watch, examine it, talk to it");
+  CLI::App* c = app.add_subcommand(
+      "demo", "train a small model in ten minutes while you watch, examine it, talk to it");
   auto o = std::make_shared<Options>();
   c->add_option("paths", o->paths, "your own text: files or folders; none: frugal's course of questions");
   c->add_option("--minutes", o->minutes, "how long to train")->capture_default_str();
   c->add_option("--run", o->run, "run directory; default runs/demo or runs/text");
   c->add_option("--recipe", o->recipe, "preset or file; default demo, for your own text nano");
-  c->add_option("--documents", o->documents, "questions of the course")->capture_default_str()->check(CLI::Range(1000, 10000000));
-  c->add_option("--questions", o->questions, "questions of the exam")->capture_default_str()->check(CLI::Range(8, 20000));
-  c->add_option("--seed", o->seed, "same seed and steps, same model")->capture_default_str()->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
-  c->add_option("-t,--threads", o->threads, "0: every core")->capture_default_str()->check(CLI::Range(0, 4096));
+  c->add_option("--documents", o->documents, "questions of the course")
+      ->capture_default_str()
+      ->check(CLI::Range(1000, 10000000));
+  c->add_option("--questions", o->questions, "questions of the exam")
+      ->capture_default_str()
+      ->check(CLI::Range(8, 20000));
+  c->add_option("--seed", o->seed, "same seed and steps, same model")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  c->add_option("-t,--threads", o->threads, "0: every core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
   c->add_flag("--no-chat", o->no_chat, "do not start a chat at the end");
   c->callback([o] { run(*o); });
 }

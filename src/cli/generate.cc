@@ -56,8 +56,8 @@ class StopFilter {
   std::string held_;
 };
 
-infer::Request make_request(const Options& o, const model::ModelConfig& config, const text::Tokenizer& tokenizer,
-                            const std::string& prompt) {
+infer::Request make_request(const Options& o, const model::ModelConfig& config,
+                            const text::Tokenizer& tokenizer, const std::string& prompt) {
   infer::Request request;
   // A self-trained model saw BOS before every document; a published one says so in tokenizer_config.json.
   if (tokenizer.add_bos_token() && tokenizer.bos_id() >= 0) request.prompt.push_back(tokenizer.bos_id());
@@ -73,7 +73,8 @@ infer::Request make_request(const Options& o, const model::ModelConfig& config, 
 
 void emit(const std::string& text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    fail("standard output", fmt::format("cannot write: {}", std::strerror(errno)), "free disk space or write elsewhere");
+    fail("standard output", fmt::format("cannot write: {}", std::strerror(errno)),
+         "free disk space or write elsewhere");
 }
 
 void run(const Options& o) {
@@ -81,8 +82,11 @@ void run(const Options& o) {
   if (o.attention != "expanded" && o.attention != "absorbed")
     fail("--attention", "'" + o.attention + "' is not a form", "use expanded or absorbed");
   infer::check_sampling(o.sampling);
-  if (o.max_tokens < 0) fail("--max-tokens", fmt::format("{} is negative", o.max_tokens), "use 0 (up to the context's end) or more");
-  if (o.context < 0) fail("--ctx-size", fmt::format("{} is negative", o.context), "use 0 (what is needed) or more");
+  if (o.max_tokens < 0)
+    fail("--max-tokens", fmt::format("{} is negative", o.max_tokens),
+         "use 0 (up to the context's end) or more");
+  if (o.context < 0)
+    fail("--ctx-size", fmt::format("{} is negative", o.context), "use 0 (what is needed) or more");
   std::string prompt = o.prompt;
   if (prompt == "-") prompt.assign(std::istreambuf_iterator<char>(std::cin), {});
   kernels::Ctx ctx(o.threads);
@@ -94,19 +98,22 @@ void run(const Options& o) {
   options.absorbed = o.attention == "absorbed";
   options.max_batch_tokens = 512;
   if (o.context > config.max_position_embeddings)
-    fail("--ctx-size", fmt::format("{} exceeds the model's {} positions", o.context, config.max_position_embeddings),
+    fail("--ctx-size",
+         fmt::format("{} exceeds the model's {} positions", o.context, config.max_position_embeddings),
          "use at most max_position_embeddings of config.json");
   const int64_t positions = config.max_position_embeddings, n = static_cast<int64_t>(request.prompt.size());
   const int64_t wanted = o.max_tokens > 0 && o.max_tokens < positions - n ? n + o.max_tokens : positions;
   options.max_context = o.context > 0 ? o.context : wanted;
   const kernels::Operand operand = operand_argument(o.precision, config);
-  auto m = model::load_model(ctx, directory,
-                             {operand, false, options.absorbed, infer::Engine::memory_bytes(config, operand, options)});
+  auto m = model::load_model(
+      ctx, directory,
+      {operand, false, options.absorbed, infer::Engine::memory_bytes(config, operand, options)});
   infer::Engine engine(ctx, *m, options);
   const size_t prompt_tokens = request.prompt.size();
   const int64_t room = options.max_context - static_cast<int64_t>(prompt_tokens);
   if (o.max_tokens > room && room > 0)
-    warn("the context of {} positions leaves room for {} of the {} tokens asked for", options.max_context, room, o.max_tokens);
+    warn("the context of {} positions leaves room for {} of the {} tokens asked for", options.max_context,
+         room, o.max_tokens);
   const int64_t id = engine.add(std::move(request));
 
   text::StreamDecoder decoder(tokenizer, true);
@@ -146,17 +153,28 @@ void add_generate_command(CLI::App& app) {
   o->sampling.top_p = 0.95f;
   c->add_option("model", o->model, "model directory, or run directory (its newest checkpoint)")->required();
   c->add_option("prompt", o->prompt, "text to continue; - reads standard input");
-  c->add_option("-n,--max-tokens", o->max_tokens, "tokens to generate; 0: up to the context's end")->capture_default_str();
-  c->add_option("--temperature", o->sampling.temperature, "0: always the most probable token")->capture_default_str();
-  c->add_option("--top-k", o->sampling.top_k, "draw among the k most probable; 0: off")->capture_default_str();
-  c->add_option("--top-p", o->sampling.top_p, "draw among the most probable that hold this share")->capture_default_str();
-  c->add_option("--min-p", o->sampling.min_p, "drop tokens below this share of the most probable")->capture_default_str();
-  c->add_option("--seed", o->sampling.seed, "same seed, same text")->capture_default_str()->check(not_negative);
+  c->add_option("-n,--max-tokens", o->max_tokens, "tokens to generate; 0: up to the context's end")
+      ->capture_default_str();
+  c->add_option("--temperature", o->sampling.temperature, "0: always the most probable token")
+      ->capture_default_str();
+  c->add_option("--top-k", o->sampling.top_k, "draw among the k most probable; 0: off")
+      ->capture_default_str();
+  c->add_option("--top-p", o->sampling.top_p, "draw among the most probable that hold this share")
+      ->capture_default_str();
+  c->add_option("--min-p", o->sampling.min_p, "drop tokens below this share of the most probable")
+      ->capture_default_str();
+  c->add_option("--seed", o->sampling.seed, "same seed, same text")
+      ->capture_default_str()
+      ->check(not_negative);
   c->add_option("--stop", o->stop, "stop before this text; may be repeated");
-  c->add_option("-c,--ctx-size", o->context, "positions of the cache; 0: what the prompt and --max-tokens need");
-  c->add_option("--attention", o->attention, "cache form of generated tokens: expanded or absorbed")->capture_default_str();
+  c->add_option("-c,--ctx-size", o->context,
+                "positions of the cache; 0: what the prompt and --max-tokens need");
+  c->add_option("--attention", o->attention, "cache form of generated tokens: expanded or absorbed")
+      ->capture_default_str();
   c->add_option("--precision", o->precision, "bf16 or f32; default: as stored");
-  c->add_option("-t,--threads", o->threads, "0: every core")->capture_default_str()->check(CLI::Range(0, 4096));
+  c->add_option("-t,--threads", o->threads, "0: every core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096));
   c->add_flag("--ignore-eos", o->ignore_eos, "go on after the end-of-text token");
   c->add_flag("--json", o->json, "one JSON object per token: id and log-probability");
   c->add_flag("-q,--quiet", o->quiet, "do not repeat the prompt");

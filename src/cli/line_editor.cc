@@ -57,7 +57,9 @@ LineEditor::Read read_plain(std::string* line) {
   const bool interrupted = n < 0 && errno == EINTR;
   std::free(buffer);
   if (interrupted) std::clearerr(stdin);
-  return n >= 0 ? LineEditor::Read::kLine : interrupted ? LineEditor::Read::kInterrupted : LineEditor::Read::kEnd;
+  return n >= 0        ? LineEditor::Read::kLine
+         : interrupted ? LineEditor::Read::kInterrupted
+                       : LineEditor::Read::kEnd;
 }
 }  // namespace
 

@@ -20,19 +20,23 @@ kernels::Operand operand_argument(const std::string& precision, const model::Mod
   return precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16;
 }
 
-void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config, const std::string& directory) {
+void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config,
+                     const std::string& directory) {
   if (tokenizer.vocab_size() > config.vocab_size)
     fail(directory + "/tokenizer.json",
-         fmt::format("{} tokens exceed the model's vocab_size of {}", tokenizer.vocab_size(), config.vocab_size),
+         fmt::format("{} tokens exceed the model's vocab_size of {}", tokenizer.vocab_size(),
+                     config.vocab_size),
          "use the model's own tokenizer");
 }
 
-LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision, int64_t more_bytes) {
+LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision,
+                                int64_t more_bytes) {
   const std::string directory = model_directory(path);
   text::Tokenizer tokenizer = text::Tokenizer::load(directory);
   const model::ModelConfig config = model::load_config(directory);
   check_tokenizer(tokenizer, config, directory);
-  return {directory, tokenizer, model::load_model(ctx, directory, {operand_argument(precision, config), false, false, more_bytes})};
+  return {directory, tokenizer,
+          model::load_model(ctx, directory, {operand_argument(precision, config), false, false, more_bytes})};
 }
 
 }  // namespace frugal::cli

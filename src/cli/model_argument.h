@@ -1,4 +1,5 @@
-// The MODEL argument of commands: a model directory, or a run directory, which stands for its newest checkpoint.
+// The MODEL argument of commands: a model directory, or a run directory, which stands for its newest
+// checkpoint.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,8 @@ std::string model_directory(const std::string& path);
 kernels::Operand operand_argument(const std::string& precision, const model::ModelConfig& config);
 
 // Throws Error if the tokenizer has ids that the model has not.
-void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config, const std::string& directory);
+void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config,
+                     const std::string& directory);
 
 struct LoadedModel {
   std::string directory;
@@ -25,6 +27,7 @@ struct LoadedModel {
   std::unique_ptr<model::Model> model;
 };
 // Loads both. `more_bytes` are needed beside the model (see model/model_files.h).
-LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision, int64_t more_bytes = 0);
+LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision,
+                                int64_t more_bytes = 0);
 
 }  // namespace frugal::cli

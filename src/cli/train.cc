@@ -18,10 +18,14 @@ struct Options {
 
 std::string default_text(const train::RecipeOption& option) {
   train::Recipe r;
-  if (const auto* i = std::get_if<int64_t& (*)(train::Recipe&)>(&option.field)) return fmt::format("{}", (*i)(r));
-  if (const auto* d = std::get_if<double& (*)(train::Recipe&)>(&option.field)) return fmt::format("{:g}", (*d)(r));
-  if (const auto* b = std::get_if<bool& (*)(train::Recipe&)>(&option.field)) return (*b)(r) ? "true" : "false";
-  if (const auto* s = std::get_if<std::string& (*)(train::Recipe&)>(&option.field)) return "\"" + (*s)(r) + "\"";
+  if (const auto* i = std::get_if<int64_t& (*)(train::Recipe&)>(&option.field))
+    return fmt::format("{}", (*i)(r));
+  if (const auto* d = std::get_if<double& (*)(train::Recipe&)>(&option.field))
+    return fmt::format("{:g}", (*d)(r));
+  if (const auto* b = std::get_if<bool& (*)(train::Recipe&)>(&option.field))
+    return (*b)(r) ? "true" : "false";
+  if (const auto* s = std::get_if<std::string& (*)(train::Recipe&)>(&option.field))
+    return "\"" + (*s)(r) + "\"";
   return "[]";
 }
 
@@ -55,7 +59,8 @@ void run(Options o) {
 }  // namespace
 
 void add_train_command(CLI::App& app) {
-  CLI::App* c = app.add_subcommand("train", "pre-train a model on text: frugal train nano data=book.txt out=runs/book");
+  CLI::App* c =
+      app.add_subcommand("train", "pre-train a model on text: frugal train nano data=book.txt out=runs/book");
   auto o = std::make_shared<Options>();
   c->add_option("recipe", o->words, "RECIPE (file or preset), then key=value settings");
   c->add_option("--resume", o->resume, "continue the run in this directory");

@@ -1,4 +1,5 @@
-// Energy of this machine while something runs: measured where the processor tells (RAPL), otherwise an estimate.
+// Energy of this machine while something runs: measured where the processor tells (RAPL), otherwise an
+// estimate.
 #pragma once
 
 #include <chrono>
@@ -8,8 +9,8 @@
 namespace frugal::cost {
 
 // Assumptions of estimates, said wherever they are used.
-constexpr double kWattsPerCore = 10;           // a busy server core with its share of memory and fans
-constexpr double kDollarsPerCoreHour = 0.04;   // a core rented by the hour
+constexpr double kWattsPerCore = 10;          // a busy server core with its share of memory and fans
+constexpr double kDollarsPerCoreHour = 0.04;  // a core rented by the hour
 
 class EnergyMeter {
  public:

@@ -106,7 +106,8 @@ void read_text(const std::string& path, std::string_view text, const std::string
 
 Document parse_conversation(const std::string& where, const nlohmann::json& messages) {
   const char* remedy = R"(a conversation is {"messages": [{"role": "user", "content": "..."}, ...]})";
-  if (!messages.is_array()) fail(where, fmt::format("the field \"messages\" is a {}", messages.type_name()), remedy);
+  if (!messages.is_array())
+    fail(where, fmt::format("the field \"messages\" is a {}", messages.type_name()), remedy);
   Document document{"", where};
   for (const nlohmann::json& m : messages) {
     const auto text_of = [&](const char* name) {
@@ -154,8 +155,7 @@ void read_jsonl(const std::string& path, std::string_view text, Collector& out) 
 }
 
 void read_one(const std::string& path, const CorpusOptions& options, Collector& out) {
-  if (is_directory(path))
-    fail(path, "is a directory", "give the files in it (`frugal demo` takes folders)");
+  if (is_directory(path)) fail(path, "is a directory", "give the files in it (`frugal demo` takes folders)");
   if (!std::filesystem::exists(path)) fail(path, "no such file", "check the path");
   const MappedFile file(path);
   std::string_view text = file.text();
@@ -177,7 +177,8 @@ void check_fraction(double fraction) {
 size_t cut_single(const Document& document, double fraction) {
   const std::string_view text = document.text;
   if (!document.messages.empty())
-    fail(document.source, "the corpus is one conversation and cannot be split", "give more, or set validation_fraction=0");
+    fail(document.source, "the corpus is one conversation and cannot be split",
+         "give more, or set validation_fraction=0");
   // White space at either end is no text: a part made of it would be blank.
   const size_t first = text.find_first_not_of(kWhiteSpace);
   const size_t last = text.find_last_not_of(kWhiteSpace);
@@ -280,17 +281,22 @@ std::vector<std::string> text_files(const std::vector<std::string>& paths) {
     }
     std::vector<std::string> found;
     std::error_code error;
-    for (auto it = fs::recursive_directory_iterator(path, error); !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+    for (auto it = fs::recursive_directory_iterator(path, error);
+         !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
       if (it->path().filename().string().starts_with('.')) {
         if (it->is_directory()) it.disable_recursion_pending();
         continue;
       }
       if (!it->is_regular_file()) continue;
-      if (is_text_file(it->path().string())) found.push_back(it->path().string());
-      else ++left_out;
+      if (is_text_file(it->path().string()))
+        found.push_back(it->path().string());
+      else
+        ++left_out;
     }
     if (error) fail(path, "cannot be read: " + error.message(), "check the permissions");
-    if (found.empty()) fail(path, fmt::format("holds no text ({} files are empty or not UTF-8 text)", left_out), "give a folder with text");
+    if (found.empty())
+      fail(path, fmt::format("holds no text ({} files are empty or not UTF-8 text)", left_out),
+           "give a folder with text");
     std::sort(found.begin(), found.end());
     files.insert(files.end(), found.begin(), found.end());
   }

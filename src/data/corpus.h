@@ -32,8 +32,9 @@ struct Corpus {
   int64_t skipped_blank = 0;  // documents of white space only, left out
 };
 
-// The files among `paths` and inside the folders among them (all levels, sorted, hidden ones left out). In folders, files
-// that are empty or not UTF-8 text are left out and counted in a warning. Throws Error: a path that does not exist, no text.
+// The files among `paths` and inside the folders among them (all levels, sorted, hidden ones left out). In
+// folders, files that are empty or not UTF-8 text are left out and counted in a warning. Throws Error: a path
+// that does not exist, no text.
 std::vector<std::string> text_files(const std::vector<std::string>& paths);
 
 // The documents of the files, in the order of the files. `skipped_blank`, if given, grows by the blank

@@ -120,8 +120,7 @@ TEST_F(CorpusTest, ByteOrderMarkIsDropped) {
 TEST_F(CorpusTest, ErrorsNameFileLineAndRemedy) {
   const std::string missing = (directory_ / "nowhere.txt").string();
   expect_read_error(missing, missing, {"no such file", "check the path"});
-  expect_read_error(directory_.string(), directory_.string(),
-                    {"is a directory", "give the files"});
+  expect_read_error(directory_.string(), directory_.string(), {"is a directory", "give the files"});
   expect_error([] { read_documents({}, {}); }, "data", {"no file", "name at least one"});
   const std::string empty = write("empty.txt", "");
   expect_read_error(empty, empty, {"empty", "leave it out"});
@@ -194,7 +193,8 @@ TEST_F(CorpusTest, BadJsonLines) {
 }
 
 TEST_F(CorpusTest, Conversations) {
-  const std::string line = R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "x": 1}]})";
+  const std::string line =
+      R"({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "x": 1}]})";
   const auto documents = read_documents({write("chat.jsonl", line + "\n{\"text\": \"plain\"}\n")}, {});
   ASSERT_EQ(documents.size(), 2u);
   ASSERT_EQ(documents[0].messages.size(), 2u);
@@ -210,7 +210,8 @@ TEST_F(CorpusTest, Conversations) {
   bad("[{\"role\": \"user\"}]", {"no string \"content\""});
   bad("[3]", {"no string \"role\""});
   bad("[{\"role\": \"bot\", \"content\": \"x\"}]", {"role 'bot'"});
-  expect_error([&] { load_corpus({write("one.jsonl", line)}, {}); }, directory_.string() + "/one.jsonl:1", {"cannot be split"});
+  expect_error([&] { load_corpus({write("one.jsonl", line)}, {}); }, directory_.string() + "/one.jsonl:1",
+               {"cannot be split"});
 }
 
 TEST_F(CorpusTest, FractionIsChecked) {
@@ -242,7 +243,8 @@ TEST(CorpusSplit, SingleDocumentIsCutAtALineEnd) {
   ASSERT_EQ(texts(corpus.validation).size(), 1u);
   EXPECT_EQ(texts(corpus.train)[0] + texts(corpus.validation)[0], text);
   EXPECT_EQ(texts(corpus.train)[0].back(), '\n');
-  EXPECT_NEAR(static_cast<double>(texts(corpus.validation)[0].size()), 0.1 * static_cast<double>(text.size()), 8.0);
+  EXPECT_NEAR(static_cast<double>(texts(corpus.validation)[0].size()), 0.1 * static_cast<double>(text.size()),
+              8.0);
   EXPECT_TRUE(texts(corpus.validation)[0].starts_with("line 9"));
 }
 
@@ -316,10 +318,9 @@ TEST(CorpusSplit, WholeDocumentsByHash) {
   parts.insert(valid.begin(), valid.end());
   EXPECT_EQ(parts, std::multiset<std::string>(all.begin(), all.end()));
   // Spread over the corpus, not its end; each part in the order of the files.
-  EXPECT_TRUE(
-      std::is_sorted(valid.begin(), valid.end(), [&](const auto& a, const auto& b) {
-        return std::find(all.begin(), all.end(), a) < std::find(all.begin(), all.end(), b);
-      }));
+  EXPECT_TRUE(std::is_sorted(valid.begin(), valid.end(), [&](const auto& a, const auto& b) {
+    return std::find(all.begin(), all.end(), a) < std::find(all.begin(), all.end(), b);
+  }));
   EXPECT_NE(texts(corpus.validation), Texts(all.end() - 100, all.end()));
   EXPECT_NE(texts(corpus.validation), Texts(all.begin(), all.begin() + 100));
 }
@@ -330,7 +331,8 @@ TEST(CorpusSplit, ChoiceDoesNotDependOnTheOrder) {
   std::reverse(all.begin(), all.end());
   const Corpus b = split_documents(documents_of(all), {});
   const Texts first = texts(a.validation), second = texts(b.validation);
-  EXPECT_EQ(std::set<std::string>(first.begin(), first.end()), std::set<std::string>(second.begin(), second.end()));
+  EXPECT_EQ(std::set<std::string>(first.begin(), first.end()),
+            std::set<std::string>(second.begin(), second.end()));
 }
 
 TEST(CorpusSplit, AtLeastOneDocumentEachSide) {

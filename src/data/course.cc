@@ -22,9 +22,14 @@ bool held_out(std::string_view kind, std::string_view text, uint64_t share) {
 
 const std::vector<Kind>& course_kinds() {
   static const std::vector<Kind> kinds = {
-      {"add and subtract", sum_forms()},      {"multiply", product_forms()}, {"compare and order", comparison_forms()},
-      {"letters and words", letter_forms()},  {"calendar", calendar_forms()}, {"units and money", unit_forms()},
-      {"two-step stories", story_forms()},    {"logic", logic_forms()},
+      {"add and subtract", sum_forms()},
+      {"multiply", product_forms()},
+      {"compare and order", comparison_forms()},
+      {"letters and words", letter_forms()},
+      {"calendar", calendar_forms()},
+      {"units and money", unit_forms()},
+      {"two-step stories", story_forms()},
+      {"logic", logic_forms()},
   };
   return kinds;
 }
@@ -82,7 +87,8 @@ std::string final_answer(std::string_view response) {
   const size_t at = response.rfind("so ");
   if (at == std::string_view::npos) return "";
   std::string_view answer = response.substr(at + 3);
-  while (!answer.empty() && (answer.back() == ' ' || answer.back() == '\n' || answer.back() == '.')) answer.remove_suffix(1);
+  while (!answer.empty() && (answer.back() == ' ' || answer.back() == '\n' || answer.back() == '.'))
+    answer.remove_suffix(1);
   return std::string(answer);
 }
 

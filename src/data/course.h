@@ -1,9 +1,11 @@
-// The course: generated questions with worked answers of eight kinds, and an exam of questions that the course never asks.
-// A corpus that is small, free of licences and easy to check: who has learnt it answers questions never seen before.
+// The course: generated questions with worked answers of eight kinds, and an exam of questions that the
+// course never asks. A corpus that is small, free of licences and easy to check: who has learnt it answers
+// questions never seen before.
 //
-// A problem is made from an operand set (numbers, names, words) and a wording. Operand sets are split once and for all,
-// whatever the seed: an exam asks of one side, the course of the other. Logic is split by structure too (which premise
-// comes first, which way round it is said, what is asked): its exam has neither the names nor the structures of the course.
+// A problem is made from an operand set (numbers, names, words) and a wording. Operand sets are split once
+// and for all, whatever the seed: an exam asks of one side, the course of the other. Logic is split by
+// structure too (which premise comes first, which way round it is said, what is asked): its exam has neither
+// the names nor the structures of the course.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +56,8 @@ std::vector<Asked> draw_exam(uint64_t seed, int64_t count);
 
 // "WORK so ANSWER", what the model is to say.
 std::string worked_answer(const Problem& problem);
-// What stands after the last "so " of a response, without trailing white space and full stop; empty if there is none.
+// What stands after the last "so " of a response, without trailing white space and full stop; empty if there
+// is none.
 std::string final_answer(std::string_view response);
 
 // One line of JSON in chat form: {"messages":[{"role":"user",...},{"role":"assistant",...}]}.

@@ -7,15 +7,17 @@ namespace frugal::data {
 
 namespace {
 
-constexpr std::array<std::string_view, 32> kNames = {"Zor", "Mip", "Tak", "Lun", "Vex", "Dob", "Fen", "Gil", "Hul", "Jat", "Kip",
-                                                     "Nol", "Pim", "Rud", "Sog", "Wib", "Bax", "Cam", "Dez", "Fip", "Gon", "Hep",
-                                                     "Juv", "Kel", "Lop", "Mur", "Nib", "Pox", "Quin", "Rab", "Tuz", "Yol"};
-constexpr std::array<std::string_view, 24> kNouns = {"zors", "mips", "taks", "luns", "vexes", "dobs", "fens", "gils",
-                                                     "huls", "jats", "kips", "nols", "pims",  "ruds", "sogs", "wibs",
-                                                     "caps", "gons", "heps", "kels", "lops",  "murs", "nibs", "yols"};
+constexpr std::array<std::string_view, 32> kNames = {"Zor", "Mip", "Tak", "Lun", "Vex",  "Dob", "Fen", "Gil",
+                                                     "Hul", "Jat", "Kip", "Nol", "Pim",  "Rud", "Sog", "Wib",
+                                                     "Bax", "Cam", "Dez", "Fip", "Gon",  "Hep", "Juv", "Kel",
+                                                     "Lop", "Mur", "Nib", "Pox", "Quin", "Rab", "Tuz", "Yol"};
+constexpr std::array<std::string_view, 24> kNouns = {
+    "zors", "mips", "taks", "luns", "vexes", "dobs", "fens", "gils", "huls", "jats", "kips", "nols",
+    "pims", "ruds", "sogs", "wibs", "caps",  "gons", "heps", "kels", "lops", "murs", "nibs", "yols"};
 
 template <size_t N>
-std::vector<std::string_view> draw_different(Draws& draws, const std::array<std::string_view, N>& from, int count) {
+std::vector<std::string_view> draw_different(Draws& draws, const std::array<std::string_view, N>& from,
+                                             int count) {
   std::vector<std::string_view> out;
   for (const int64_t i : draws.permutation(static_cast<int64_t>(N))) {
     if (static_cast<int>(out.size()) == count) break;
@@ -38,16 +40,19 @@ constexpr std::array<Relation, 4> kRelations = {{{"taller", "shorter", "tallest"
                                                  {"faster", "slower", "fastest", "slowest"},
                                                  {"stronger", "weaker", "strongest", "weakest"}}};
 
-// Orders in which the premises are said: each one touches what has been said before, so that a chain can grow.
+// Orders in which the premises are said: each one touches what has been said before, so that a chain can
+// grow.
 constexpr std::array<std::array<int, 3>, 4> kOrders = {{{0, 1, 2}, {1, 0, 2}, {1, 2, 0}, {2, 1, 0}}};
 
 // names[0] is the most, names.back() the least. Premise k compares names[k] and names[k + 1].
 Problem relation(Draws& operands, Draws& wording, int count) {
-  static constexpr std::array<const char*, 4> kWho = {"Who is the {}?", "Who of them is the {}?", "Which of them is the {}?",
-                                                      "Who is {} of all?"};
-  static constexpr std::array<const char*, 3> kIs = {"Is {} {} than {}?", "Must {} be {} than {}?", "So is {} {} than {}?"};
+  static constexpr std::array<const char*, 4> kWho = {"Who is the {}?", "Who of them is the {}?",
+                                                      "Which of them is the {}?", "Who is {} of all?"};
+  static constexpr std::array<const char*, 3> kIs = {"Is {} {} than {}?", "Must {} be {} than {}?",
+                                                     "So is {} {} than {}?"};
   const std::vector<std::string_view> names = draw_different(operands, kNames, count);
-  const int order = number_between(operands, 0, count == 3 ? 1 : 3), turned = number_between(operands, 0, (1 << (count - 1)) - 1);
+  const int order = number_between(operands, 0, count == 3 ? 1 : 3),
+            turned = number_between(operands, 0, (1 << (count - 1)) - 1);
   const Relation& relation = pick(wording, kRelations);
 
   std::string premises, work;
@@ -57,8 +62,9 @@ Problem relation(Draws& operands, Draws& wording, int count) {
     const int k = kOrders[static_cast<size_t>(order)][static_cast<size_t>(i)];
     if (k >= count - 1) continue;  // three names: the first two orders without premise 2
     const std::string_view more = names[static_cast<size_t>(k)], less = names[static_cast<size_t>(k) + 1];
-    append_step(&premises, (turned >> k & 1) != 0 ? fmt::format("{} is {} than {}.", less, relation.less, more)
-                                                  : fmt::format("{} is {} than {}.", more, relation.more, less));
+    append_step(&premises, (turned >> k & 1) != 0
+                               ? fmt::format("{} is {} than {}.", less, relation.less, more)
+                               : fmt::format("{} is {} than {}.", more, relation.more, less));
     top = said == 0 ? k : std::min(top, k);
     bottom = said == 0 ? k + 1 : std::max(bottom, k + 1);
     if (said++ > 0) work += ", ";
@@ -70,19 +76,22 @@ Problem relation(Draws& operands, Draws& wording, int count) {
   const bool who = operands.below(3) == 0, most = operands.below(2) == 0;
   const int first = number_between(operands, 0, count - 1);
   const int second = (first + number_between(operands, 1, count - 1)) % count;
-  const std::string structure = who ? fmt::format("{} {} {} who {}", count, order, turned, most)
-                                    : fmt::format("{} {} {} is {} {} {}", count, order, turned, most, first, second);
+  const std::string structure =
+      who ? fmt::format("{} {} {} who {}", count, order, turned, most)
+          : fmt::format("{} {} {} is {} {} {}", count, order, turned, most, first, second);
   std::string question, answer;
   if (who) {
     std::string text = fmt::format(fmt::runtime(pick(wording, kWho)), most ? relation.most : relation.least);
     question = text;
     answer = most ? names.front() : names.back();
   } else {
-    question = fmt::format(fmt::runtime(pick(wording, kIs)), names[static_cast<size_t>(first)], most ? relation.more : relation.less,
-                           names[static_cast<size_t>(second)]);
+    question = fmt::format(fmt::runtime(pick(wording, kIs)), names[static_cast<size_t>(first)],
+                           most ? relation.more : relation.less, names[static_cast<size_t>(second)]);
     answer = (first < second) == most ? "yes" : "no";
     // What is asked, put as X > Y, and what the chain says of the two.
-    const auto greater = [&](int x, int y) { return fmt::format("{} > {}", names[static_cast<size_t>(x)], names[static_cast<size_t>(y)]); };
+    const auto greater = [&](int x, int y) {
+      return fmt::format("{} > {}", names[static_cast<size_t>(x)], names[static_cast<size_t>(y)]);
+    };
     work += fmt::format(". {}? {}", most ? greater(first, second) : greater(second, first),
                         greater(std::min(first, second), std::max(first, second)));
   }
@@ -92,8 +101,8 @@ Problem relation(Draws& operands, Draws& wording, int count) {
 Problem relation_of_three(Draws& operands, Draws& wording) { return relation(operands, wording, 3); }
 Problem relation_of_four(Draws& operands, Draws& wording) { return relation(operands, wording, 4); }
 
-// "all a are b" is a < b, "some a are b" a ~ b, "no a are b" a # b. A relation is read from left to right, so that
-// "all b are a" is a > b; ~ and # mean the same in both directions.
+// "all a are b" is a < b, "some a are b" a ~ b, "no a are b" a # b. A relation is read from left to right, so
+// that "all b are a" is a > b; ~ and # mean the same in both directions.
 struct Sentence {
   char sign;  // '<', '~' or '#'
   int subject, predicate;
@@ -112,7 +121,8 @@ char conclude(char r, char s) {
   return '?';
 }
 
-// Terms get numbers in the order in which the question names them: what reads alike has one structure and one key.
+// Terms get numbers in the order in which the question names them: what reads alike has one structure and one
+// key.
 struct Naming {
   const std::vector<std::string_view>& terms;
   std::vector<int> order = {};
@@ -132,16 +142,19 @@ struct Naming {
     return text;
   }
   std::string sign(const Sentence& s) const {
-    return fmt::format("{} {} {}", terms[static_cast<size_t>(s.subject)], s.sign, terms[static_cast<size_t>(s.predicate)]);
+    return fmt::format("{} {} {}", terms[static_cast<size_t>(s.subject)], s.sign,
+                       terms[static_cast<size_t>(s.predicate)]);
   }
   std::string words(const Sentence& s) const {
     const std::string_view word = s.sign == '<' ? "all" : s.sign == '~' ? "some" : "no";
-    return fmt::format("{} {} are {}", word, terms[static_cast<size_t>(s.subject)], terms[static_cast<size_t>(s.predicate)]);
+    return fmt::format("{} {} are {}", word, terms[static_cast<size_t>(s.subject)],
+                       terms[static_cast<size_t>(s.predicate)]);
   }
 };
 
 Problem syllogism(Draws& operands, Draws& wording) {
-  static constexpr std::array<const char*, 5> kWordings = {"Does it follow that {}?", "Must it be that {}?", "Is it certain that {}?",
+  static constexpr std::array<const char*, 5> kWordings = {"Does it follow that {}?", "Must it be that {}?",
+                                                           "Is it certain that {}?",
                                                            "Can we be sure that {}?", "Do we know that {}?"};
   static constexpr std::array<char, 4> kRelations4 = {'<', '>', '~', '#'};
   constexpr int kA = 0, kB = 1, kC = 2;
@@ -169,16 +182,21 @@ Problem syllogism(Draws& operands, Draws& wording) {
     text[0] = static_cast<char>(text[0] - 'a' + 'A');
     return text;
   };
-  return {naming.key(), structure,
-          fmt::format("{}. {}. {}", upper(naming.words(first)), upper(naming.words(second)),
-                      fmt::format(fmt::runtime(pick(wording, kWordings)), naming.words(question))),
-          fmt::format("{}, {}: {}. {}?", naming.sign(first), naming.sign(second),
-                      concludes ? naming.sign(sentence(kA, known, kC, false)) : "nothing", naming.sign(question)),
-          asked == known ? "yes" : "no", 2};
+  return {
+      naming.key(),
+      structure,
+      fmt::format("{}. {}. {}", upper(naming.words(first)), upper(naming.words(second)),
+                  fmt::format(fmt::runtime(pick(wording, kWordings)), naming.words(question))),
+      fmt::format("{}, {}: {}. {}?", naming.sign(first), naming.sign(second),
+                  concludes ? naming.sign(sentence(kA, known, kC, false)) : "nothing", naming.sign(question)),
+      asked == known ? "yes" : "no",
+      2};
 }
 
 }  // namespace
 
-std::vector<Form> logic_forms() { return {{60000, relation_of_three}, {60000, relation_of_four}, {60000, syllogism}}; }
+std::vector<Form> logic_forms() {
+  return {{60000, relation_of_three}, {60000, relation_of_four}, {60000, syllogism}};
+}
 
 }  // namespace frugal::data

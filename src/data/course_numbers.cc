@@ -35,8 +35,9 @@ std::string multiply_columns(int a, int b, int columns) {
   int carry = 0;
   for (int c = 0; c < columns; ++c) {
     const int product = digit(a, c) * b;
-    append_step(&steps, c == 0 ? fmt::format("{}*{}={}", digit(a, c), b, product)
-                               : fmt::format("{}*{}={}+{}={}", digit(a, c), b, product, carry, product + carry));
+    append_step(&steps, c == 0
+                            ? fmt::format("{}*{}={}", digit(a, c), b, product)
+                            : fmt::format("{}*{}={}+{}={}", digit(a, c), b, product, carry, product + carry));
     carry = (product + carry) / 10;
   }
   return steps;
@@ -51,69 +52,69 @@ int draw_number(Draws& draws) {
 }
 
 Problem add(Draws& operands, Draws& wording) {
-  static constexpr std::array<const char*, 14> kWordings = {
-      "What is {} + {}?",  "What is {} plus {}?",        "How much is {} + {}?",           "How much is {} plus {}?",
-      "Add {} and {}.",    "Add {} to {}.",              "Find {} + {}.",                  "Find the sum of {} and {}.",
-      "{} + {} = ?",       "{} plus {} is how much?",    "What is the sum of {} and {}?",  "Give the sum of {} and {}.",
-      "Work out {} + {}.", "What do {} and {} make?"};
+  static constexpr std::array<const char*, 14> kWordings = {"What is {} + {}?",
+                                                            "What is {} plus {}?",
+                                                            "How much is {} + {}?",
+                                                            "How much is {} plus {}?",
+                                                            "Add {} and {}.",
+                                                            "Add {} to {}.",
+                                                            "Find {} + {}.",
+                                                            "Find the sum of {} and {}.",
+                                                            "{} + {} = ?",
+                                                            "{} plus {} is how much?",
+                                                            "What is the sum of {} and {}?",
+                                                            "Give the sum of {} and {}.",
+                                                            "Work out {} + {}.",
+                                                            "What do {} and {} make?"};
   const int a = draw_number(operands), b = draw_number(operands);
-  return {fmt::format("{} {}", std::min(a, b), std::max(a, b)),
-          "",
+  return {fmt::format("{} {}", std::min(a, b), std::max(a, b)), "",
           fmt::format(fmt::runtime(pick(wording, kWordings)), a, b),
-          fmt::format("{:03}+{:03}: {}", a, b, add_columns(a, b, 3)),
-          std::to_string(a + b)};
+          fmt::format("{:03}+{:03}: {}", a, b, add_columns(a, b, 3)), std::to_string(a + b)};
 }
 
 Problem subtract(Draws& operands, Draws& wording) {
   static constexpr std::array<const char*, 12> kWordings = {
-      "What is {0} - {1}?",      "What is {0} minus {1}?",     "How much is {0} - {1}?",
-      "How much is {0} minus {1}?", "Take {1} from {0}.",      "Take {1} away from {0}.",
-      "Subtract {1} from {0}.",  "Find {0} - {1}.",            "{0} - {1} = ?",
-      "{0} minus {1} is how much?", "Work out {0} - {1}.",     "How much more is {0} than {1}?"};
+      "What is {0} - {1}?",         "What is {0} minus {1}?", "How much is {0} - {1}?",
+      "How much is {0} minus {1}?", "Take {1} from {0}.",     "Take {1} away from {0}.",
+      "Subtract {1} from {0}.",     "Find {0} - {1}.",        "{0} - {1} = ?",
+      "{0} minus {1} is how much?", "Work out {0} - {1}.",    "How much more is {0} than {1}?"};
   int a = draw_number(operands), b = draw_number(operands);
   if (a < b) std::swap(a, b);
-  return {fmt::format("{} {}", b, a),
-          "",
-          fmt::format(fmt::runtime(pick(wording, kWordings)), a, b),
-          fmt::format("{:03}-{:03}: {}", a, b, subtract_columns(a, b, 3)),
-          std::to_string(a - b)};
+  return {fmt::format("{} {}", b, a), "", fmt::format(fmt::runtime(pick(wording, kWordings)), a, b),
+          fmt::format("{:03}-{:03}: {}", a, b, subtract_columns(a, b, 3)), std::to_string(a - b)};
 }
 
 Problem multiply(Draws& operands, Draws& wording) {
-  static constexpr std::array<const char*, 25> kWordings = {
-      "Give {0} * {1}.",
-      "Give {0} times {1}.",
-      "How many are {0} times {1}?",
-      "What does {0} times {1} make?",
-      "{0} times {1} makes how much?",
-      "Work out the product of {0} and {1}.",
-      "What is {0} * {1}?",
-      "What is {0} times {1}?",
-      "What is {1} times {0}?",
-      "How much is {0} * {1}?",
-      "How much is {0} times {1}?",
-      "How much is {1} times {0}?",
-      "Find {0} * {1}.",
-      "Find {0} times {1}.",
-      "Find {1} times {0}.",
-      "Multiply {0} by {1}.",
-      "Multiply {0} and {1}.",
-      "Find the product of {0} and {1}.",
-      "What is the product of {0} and {1}?",
-      "Give the product of {0} and {1}.",
-      "Work out {0} * {1}.",
-      "Work out {0} times {1}.",
-      "Work out {1} times {0}.",
-      "{0} * {1} = ?",
-      "{0} times {1} is how much?"};
+  static constexpr std::array<const char*, 25> kWordings = {"Give {0} * {1}.",
+                                                            "Give {0} times {1}.",
+                                                            "How many are {0} times {1}?",
+                                                            "What does {0} times {1} make?",
+                                                            "{0} times {1} makes how much?",
+                                                            "Work out the product of {0} and {1}.",
+                                                            "What is {0} * {1}?",
+                                                            "What is {0} times {1}?",
+                                                            "What is {1} times {0}?",
+                                                            "How much is {0} * {1}?",
+                                                            "How much is {0} times {1}?",
+                                                            "How much is {1} times {0}?",
+                                                            "Find {0} * {1}.",
+                                                            "Find {0} times {1}.",
+                                                            "Find {1} times {0}.",
+                                                            "Multiply {0} by {1}.",
+                                                            "Multiply {0} and {1}.",
+                                                            "Find the product of {0} and {1}.",
+                                                            "What is the product of {0} and {1}?",
+                                                            "Give the product of {0} and {1}.",
+                                                            "Work out {0} * {1}.",
+                                                            "Work out {0} times {1}.",
+                                                            "Work out {1} times {0}.",
+                                                            "{0} * {1} = ?",
+                                                            "{0} times {1} is how much?"};
   const int b = number_between(operands, 2, 9);
   constexpr std::array<int, 4> kLimits = {99, 999, 999, 999};
   const int a = number_between(operands, 10, pick(operands, kLimits));
-  return {fmt::format("{} {}", a, b),
-          "",
-          fmt::format(fmt::runtime(pick(wording, kWordings)), a, b),
-          fmt::format("{:03}*{}: {}", a, b, multiply_columns(a, b, 3)),
-          std::to_string(a * b)};
+  return {fmt::format("{} {}", a, b), "", fmt::format(fmt::runtime(pick(wording, kWordings)), a, b),
+          fmt::format("{:03}*{}: {}", a, b, multiply_columns(a, b, 3)), std::to_string(a * b)};
 }
 
 // Digits from the left up to the first that differs: "098 352: 0<3".
@@ -132,22 +133,23 @@ Problem compare(Draws& operands, Draws& wording) {
     const char* text;
     enum { kLarger, kSmaller, kIsLarger, kIsSmaller } asks;
   };
-  static constexpr std::array<Wording, 16> kWordings = {{{"Which is larger, {} or {}?", Wording::kLarger},
-                                                         {"Which number is larger, {} or {}?", Wording::kLarger},
-                                                         {"Which is more, {} or {}?", Wording::kLarger},
-                                                         {"What is the larger of {} and {}?", Wording::kLarger},
-                                                         {"Give the larger of {} and {}.", Wording::kLarger},
-                                                         {"Find the larger of {} and {}.", Wording::kLarger},
-                                                         {"Which is smaller, {} or {}?", Wording::kSmaller},
-                                                         {"Which number is smaller, {} or {}?", Wording::kSmaller},
-                                                         {"Which is less, {} or {}?", Wording::kSmaller},
-                                                         {"What is the smaller of {} and {}?", Wording::kSmaller},
-                                                         {"Give the smaller of {} and {}.", Wording::kSmaller},
-                                                         {"Find the smaller of {} and {}.", Wording::kSmaller},
-                                                         {"Is {} larger than {}?", Wording::kIsLarger},
-                                                         {"Is {} more than {}?", Wording::kIsLarger},
-                                                         {"Is {} smaller than {}?", Wording::kIsSmaller},
-                                                         {"Is {} less than {}?", Wording::kIsSmaller}}};
+  static constexpr std::array<Wording, 16> kWordings = {
+      {{"Which is larger, {} or {}?", Wording::kLarger},
+       {"Which number is larger, {} or {}?", Wording::kLarger},
+       {"Which is more, {} or {}?", Wording::kLarger},
+       {"What is the larger of {} and {}?", Wording::kLarger},
+       {"Give the larger of {} and {}.", Wording::kLarger},
+       {"Find the larger of {} and {}.", Wording::kLarger},
+       {"Which is smaller, {} or {}?", Wording::kSmaller},
+       {"Which number is smaller, {} or {}?", Wording::kSmaller},
+       {"Which is less, {} or {}?", Wording::kSmaller},
+       {"What is the smaller of {} and {}?", Wording::kSmaller},
+       {"Give the smaller of {} and {}.", Wording::kSmaller},
+       {"Find the smaller of {} and {}.", Wording::kSmaller},
+       {"Is {} larger than {}?", Wording::kIsLarger},
+       {"Is {} more than {}?", Wording::kIsLarger},
+       {"Is {} smaller than {}?", Wording::kIsSmaller},
+       {"Is {} less than {}?", Wording::kIsSmaller}}};
   int a = draw_number(operands), b = 0;
   // Half of the pairs are near each other, or the first digit would nearly always decide. Never equal.
   if (operands.below(2) == 0)
@@ -158,10 +160,10 @@ Problem compare(Draws& operands, Draws& wording) {
   const std::string key = fmt::format("{} {}", std::min(a, b), std::max(a, b));
   if (wording.below(2) == 0) std::swap(a, b);
   const Wording& w = pick(wording, kWordings);
-  const std::string answer = w.asks == Wording::kLarger      ? std::to_string(std::max(a, b))
-                             : w.asks == Wording::kSmaller   ? std::to_string(std::min(a, b))
-                             : w.asks == Wording::kIsLarger  ? (a > b ? "yes" : "no")
-                                                             : (a < b ? "yes" : "no");
+  const std::string answer = w.asks == Wording::kLarger     ? std::to_string(std::max(a, b))
+                             : w.asks == Wording::kSmaller  ? std::to_string(std::min(a, b))
+                             : w.asks == Wording::kIsLarger ? (a > b ? "yes" : "no")
+                                                            : (a < b ? "yes" : "no");
   return {key, "", fmt::format(fmt::runtime(w.text), a, b), compare_digits(a, b), answer, 2};
 }
 
@@ -202,7 +204,8 @@ Problem order_numbers(Draws& operands, Draws& wording, int count, int columns) {
   std::string listed = std::to_string(numbers[0]), work = joined(numbers, columns) + ": ";
   for (int i = 1; i < count; ++i) {
     const int n = numbers[static_cast<size_t>(i)];
-    const auto at = std::find_if(sorted.begin(), sorted.end(), [&](int m) { return w.descending ? m < n : m > n; });
+    const auto at =
+        std::find_if(sorted.begin(), sorted.end(), [&](int m) { return w.descending ? m < n : m > n; });
     sorted.insert(at, n);
     work += (i > 1 ? ", " : "") + joined(sorted, columns);
     listed += fmt::format("{}{}", i + 1 == count ? " and " : ", ", n);

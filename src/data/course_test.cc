@@ -32,23 +32,30 @@ TEST(Course, PinnedProblems) {
   const auto line = [](int64_t i) { return course_line(course_problem(1, i).problem); };
   EXPECT_EQ(line(0), R"({"messages":[{"role":"user","content":"Which day comes 34 days after a Thursday?"},)"
                      R"({"role":"assistant","content":"34=4*7+6 Thursday=4 4+6=10-7=3 so Wednesday"}]})");
-  EXPECT_EQ(line(1), R"({"messages":[{"role":"user","content":"Sam has 5 bags of 8 cups each. He loses 14. How many cups does Sam )"
-                     R"(have now?"},{"role":"assistant","content":"5*8=40 40-14=26 so 26"}]})");
-  EXPECT_EQ(line(2), R"({"messages":[{"role":"user","content":"Sort \"KLUC\" from A to Z."},)"
-                     R"({"role":"assistant","content":"11K 12L 21U 03C: 11K 12L, 11K 12L 21U, 03C 11K 12L 21U so CKLU"}]})");
+  EXPECT_EQ(
+      line(1),
+      R"({"messages":[{"role":"user","content":"Sam has 5 bags of 8 cups each. He loses 14. How many cups does Sam )"
+      R"(have now?"},{"role":"assistant","content":"5*8=40 40-14=26 so 26"}]})");
+  EXPECT_EQ(
+      line(2),
+      R"({"messages":[{"role":"user","content":"Sort \"KLUC\" from A to Z."},)"
+      R"({"role":"assistant","content":"11K 12L 21U 03C: 11K 12L, 11K 12L 21U, 03C 11K 12L 21U so CKLU"}]})");
 }
 
 // Numbers, names and words replaced: what is left is the wording.
 std::string shape(std::string text) {
   text = std::regex_replace(text, std::regex("\\d+"), "#");
   text = std::regex_replace(text, std::regex("\"[A-Z]+\"|\\b[A-Z]\\b"), "W");
-  static const std::regex names("\\b(Zor|Mip|Tak|Lun|Vex|Dob|Fen|Gil|Hul|Jat|Kip|Nol|Pim|Rud|Sog|Wib|Bax|Cam|Dez|Fip|Gon|Hep|Juv|Kel|"
-                                "Lop|Mur|Nib|Pox|Quin|Rab|Tuz|Yol|Tom|Anna|Ben|Mia|Sam|Lucy|Max|Emma|Leo|Sara|\\w+day)\\b");
+  static const std::regex names(
+      "\\b(Zor|Mip|Tak|Lun|Vex|Dob|Fen|Gil|Hul|Jat|Kip|Nol|Pim|Rud|Sog|Wib|Bax|Cam|Dez|Fip|Gon|Hep|Juv|Kel|"
+      "Lop|Mur|Nib|Pox|Quin|Rab|Tuz|Yol|Tom|Anna|Ben|Mia|Sam|Lucy|Max|Emma|Leo|Sara|\\w+day)\\b");
   text = std::regex_replace(text, names, "N");
-  static const std::regex things("\\b(book|pen|cup|card|ball|cake|stamp|shell|stone|apple|zor|mip|tak|lun|vexe|dob|fen|gil|hul|jat|kip|nol|"
-                                 "pim|rud|sog|wib|cap|gon|hep|kel|lop|mur|nib|yol|January|February|March|April|May|June|July|August|"
-                                 "September|October|November|December|hour|minute|second|day|week|year|month|meter|centimeter|dollar|"
-                                 "cent)s?\\b");
+  static const std::regex things(
+      "\\b(book|pen|cup|card|ball|cake|stamp|shell|stone|apple|zor|mip|tak|lun|vexe|dob|fen|gil|hul|jat|kip|"
+      "nol|"
+      "pim|rud|sog|wib|cap|gon|hep|kel|lop|mur|nib|yol|January|February|March|April|May|June|July|August|"
+      "September|October|November|December|hour|minute|second|day|week|year|month|meter|centimeter|dollar|"
+      "cent)s?\\b");
   return std::regex_replace(text, things, "T");
 }
 
@@ -67,8 +74,8 @@ TEST(Course, KindsHaveManyWordingsAndOperandSets) {
   }
 }
 
-// Every operand set of every form, each asked twice: sides hold for the set whatever the wording, and no question
-// of the exam's side is one of the course's.
+// Every operand set of every form, each asked twice: sides hold for the set whatever the wording, and no
+// question of the exam's side is one of the course's.
 TEST(Course, ExamNeverOccursInTheCourse) {
   for (const Kind& kind : course_kinds()) {
     std::unordered_map<std::string, Side> side_of_key;

@@ -30,14 +30,17 @@ TEST(Tokenize, FramesDocumentsAndCountsBytes) {
 TEST(Tokenize, MissingBosOrEosIsLeftOut) {
   EXPECT_EQ(tokenize(documents({"a", "b"}), {bytes_as_ids, -1, 301}).tokens, (Ids{'a', 301, 'b', 301}));
   EXPECT_EQ(tokenize(documents({"a", "b"}), {bytes_as_ids, 0, -1}).tokens, (Ids{0, 'a', 0, 'b'}));
-  EXPECT_EQ(tokenize(documents({"a", "", "b"}), {bytes_as_ids, -1, -1}).starts, (std::vector<int64_t>{0, 1, 1, 2}));
+  EXPECT_EQ(tokenize(documents({"a", "", "b"}), {bytes_as_ids, -1, -1}).starts,
+            (std::vector<int64_t>{0, 1, 1, 2}));
 }
 
 TEST(Tokenize, ConversationsAreFramedByTheirTemplate) {
   std::vector<Document> mixed = documents({"ab"});
   mixed.push_back({"<｜User｜>q<｜Assistant｜>a", "test", {{"user", "q"}, {"assistant", "a"}}});
   TextEncoder encoder{bytes_as_ids, 300, 301};
-  encoder.encode_chat = [](std::span<const text::Message> m) { return Ids{300, 400, m[0].content[0], 401, m[1].content[0], 301}; };
+  encoder.encode_chat = [](std::span<const text::Message> m) {
+    return Ids{300, 400, m[0].content[0], 401, m[1].content[0], 301};
+  };
   const TokenizedDocuments out = tokenize(mixed, encoder);
   EXPECT_EQ(out.tokens, (Ids{300, 'a', 'b', 301, 300, 400, 'q', 401, 'a', 301}));
   EXPECT_EQ(out.bytes, 4);

@@ -14,7 +14,7 @@
 namespace frugal::eval {
 
 namespace {
-constexpr int64_t kContext = 256;      // the longest question and worked answer take about 110 tokens
+constexpr int64_t kContext = 256;       // the longest question and worked answer take about 110 tokens
 constexpr int64_t kAnswerTokens = 128;  // what talks longer has lost its way
 
 infer::EngineOptions engine_options(const model::Model& model, int64_t parallel) {
@@ -109,8 +109,10 @@ std::vector<std::string> features(const std::string& question) {
   };
   for (const char c : question) {
     const bool part = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (part) word += c;
-    else flush();
+    if (part)
+      word += c;
+    else
+      flush();
   }
   flush();
   std::sort(out.begin(), out.end());
@@ -122,7 +124,8 @@ std::vector<std::string> features(const std::string& question) {
 std::vector<data::Problem> read_course(const std::string& path) {
   std::vector<data::Problem> problems;
   for (const data::Document& d : data::read_documents({path}, {})) {
-    if (d.messages.size() != 2) fail(d.source, "is not a question and its answer", "give a file that `frugal data course` wrote");
+    if (d.messages.size() != 2)
+      fail(d.source, "is not a question and its answer", "give a file that `frugal data course` wrote");
     data::Problem p;
     p.question = d.messages[0].content;
     p.answer = data::final_answer(d.messages[1].content);
@@ -131,13 +134,15 @@ std::vector<data::Problem> read_course(const std::string& path) {
   return problems;
 }
 
-std::vector<Score> nearest_by_kind(const std::vector<data::Asked>& questions, const std::vector<data::Problem>& training) {
+std::vector<Score> nearest_by_kind(const std::vector<data::Asked>& questions,
+                                   const std::vector<data::Problem>& training) {
   std::unordered_map<std::string, std::vector<uint32_t>> where;  // training questions that have a feature
   std::vector<float> length(training.size());
   for (uint32_t i = 0; i < training.size(); ++i)
     for (const std::string& f : features(training[i].question)) where[f].push_back(i);
   const auto weight = [&](const std::vector<uint32_t>& list) {
-    return static_cast<float>(log64(1.0 + static_cast<double>(training.size()) / static_cast<double>(list.size())));
+    return static_cast<float>(
+        log64(1.0 + static_cast<double>(training.size()) / static_cast<double>(list.size())));
   };
   for (const auto& [feature, list] : where)
     for (const uint32_t i : list) length[i] += weight(list) * weight(list);
@@ -162,14 +167,16 @@ std::vector<Score> nearest_by_kind(const std::vector<data::Asked>& questions, co
   return scores;
 }
 
-std::string exam_table(const std::vector<Score>& scores, const std::vector<double>& chance, const std::vector<Score>& nearest, int columns) {
+std::string exam_table(const std::vector<Score>& scores, const std::vector<double>& chance,
+                       const std::vector<Score>& nearest, int columns) {
   const bool wide = columns >= 60;
   double mean_chance = 0;
   for (const double c : chance) mean_chance += c / static_cast<double>(chance.size());
   std::string text = fmt::format("{:<20} {:>14}", "exam, held out", "right");
   if (wide) text += fmt::format(" {:>9}{}", "chance", nearest.empty() ? "" : "  nearest");
   const auto row = [&](std::string_view name, const Score& score, double by_chance, double by_nearest) {
-    text += fmt::format("\n{:<20} {:>5.1f} % ± {:>3.1f}", name, 100 * score.share(), 100 * score.standard_error());
+    text += fmt::format("\n{:<20} {:>5.1f} % ± {:>3.1f}", name, 100 * score.share(),
+                        100 * score.standard_error());
     if (wide) text += fmt::format(" {:>7.1f} %", 100 * by_chance);
     if (wide && !nearest.empty()) text += fmt::format(" {:>6.1f} %", 100 * by_nearest);
   };
@@ -181,7 +188,8 @@ std::string exam_table(const std::vector<Score>& scores, const std::vector<doubl
     text += fmt::format("\nguessing: {:.1f} %", 100 * mean_chance);
     if (!nearest.empty()) text += fmt::format(", nearest: {:.1f} %", 100 * total(nearest).share());
   }
-  return text + fmt::format("\nexact match {:.1f} % over all kinds ({}/{})\n", 100 * all.share(), all.right, all.asked);
+  return text + fmt::format("\nexact match {:.1f} % over all kinds ({}/{})\n", 100 * all.share(), all.right,
+                            all.asked);
 }
 
 }  // namespace frugal::eval

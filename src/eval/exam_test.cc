@@ -47,7 +47,9 @@ TEST(Exam, Scores) {
   EXPECT_EQ(scores[2].asked, 0);
   EXPECT_EQ(scores[2].share(), 0);
   EXPECT_EQ(total(scores).asked, 8);
-  EXPECT_NE(exam_table(scores, std::vector<double>(8, 0.125), {}).find("exact match 12.5 % over all kinds (1/8)"), std::string::npos);
+  EXPECT_NE(
+      exam_table(scores, std::vector<double>(8, 0.125), {}).find("exact match 12.5 % over all kinds (1/8)"),
+      std::string::npos);
 }
 
 TEST(Exam, ChanceCountsTheAnswersOffered) {

@@ -11,7 +11,8 @@
 namespace frugal::eval {
 
 namespace {
-// Odd sizes on purpose: every edge of the kernels takes part. V3 routing, MTP, YaRN, a dense layer, a shared expert.
+// Odd sizes on purpose: every edge of the kernels takes part. V3 routing, MTP, YaRN, a dense layer, a shared
+// expert.
 model::ModelConfig tiny_config() {
   model::ModelConfig c;
   c.vocab_size = 197;
@@ -69,7 +70,8 @@ uint64_t hash_of(kernels::Ctx& ctx, kernels::Operand operand) {
   for (int64_t step = 0; step < kSteps; ++step) {
     std::vector<int32_t> tokens;
     for (int64_t i = 0; i < kRows * (kLength + 2); ++i)
-      tokens.push_back(static_cast<int32_t>(philox(static_cast<uint64_t>(step), static_cast<uint64_t>(i), 2)[0] % 197));
+      tokens.push_back(
+          static_cast<int32_t>(philox(static_cast<uint64_t>(step), static_cast<uint64_t>(i), 2)[0] % 197));
     std::memset(grads.data(), 0, grads.size() * sizeof(float));
     model::ObjectiveArgs args;
     args.input = {tokens.data(), kRows, kLength};
@@ -92,7 +94,8 @@ uint64_t hash_of(kernels::Ctx& ctx, kernels::Operand operand) {
 }  // namespace
 
 std::string signature(kernels::Ctx& ctx) {
-  return fmt::format("f32 {:016x}\nbf16 {:016x}\n", hash_of(ctx, kernels::Operand::kF32), hash_of(ctx, kernels::Operand::kBF16));
+  return fmt::format("f32 {:016x}\nbf16 {:016x}\n", hash_of(ctx, kernels::Operand::kF32),
+                     hash_of(ctx, kernels::Operand::kBF16));
 }
 
 }  // namespace frugal::eval

@@ -22,7 +22,8 @@ using Answer = std::optional<std::string>;
 std::vector<std::string> words_of(std::string_view text) {
   static const std::regex word(R"(\$?\d+(\.\d+)?|[A-Za-z]+|[-+*=])");
   std::vector<std::string> words;
-  for (std::cregex_iterator it(text.data(), text.data() + text.size(), word), end; it != end; ++it) words.push_back(it->str());
+  for (std::cregex_iterator it(text.data(), text.data() + text.size(), word), end; it != end; ++it)
+    words.push_back(it->str());
   return words;
 }
 
@@ -62,7 +63,8 @@ Answer arithmetic(const Question& q) {
   if (q.has("*") || q.has("times") || q.has("Multiply") || q.has("product")) return std::to_string(a * b);
   if (q.has("-") || q.has("minus") || q.has("Take") || q.has("Subtract") || q.says("How much more is"))
     return std::to_string(std::abs(a - b));
-  if (q.has("+") || q.has("plus") || q.has("Add") || q.has("sum") || q.says("What do")) return std::to_string(a + b);
+  if (q.has("+") || q.has("plus") || q.has("Add") || q.has("sum") || q.says("What do"))
+    return std::to_string(a + b);
   return {};
 }
 
@@ -87,7 +89,8 @@ Answer comparison(const Question& q) {
 Answer letters(const Question& q) {
   const std::string& w = q.quoted;
   if (w.empty()) return {};
-  if (q.says("ackwards") || q.has("Reverse") || q.says("from the end")) return std::string(w.rbegin(), w.rend());
+  if (q.says("ackwards") || q.has("Reverse") || q.says("from the end"))
+    return std::string(w.rbegin(), w.rend());
   if (q.has("Sort") || q.says("in order") || q.says("from A to Z")) {
     std::string sorted = w;
     std::sort(sorted.begin(), sorted.end());
@@ -108,9 +111,11 @@ Answer letters(const Question& q) {
 
 // ---- calendar
 
-constexpr std::array<std::string_view, 7> kWeek = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-constexpr std::array<std::string_view, 12> kYear = {"January", "February", "March",     "April",   "May",      "June",
-                                                    "July",    "August",   "September", "October", "November", "December"};
+constexpr std::array<std::string_view, 7> kWeek = {"Sunday",   "Monday", "Tuesday", "Wednesday",
+                                                   "Thursday", "Friday", "Saturday"};
+constexpr std::array<std::string_view, 12> kYear = {"January",   "February", "March",    "April",
+                                                    "May",       "June",     "July",     "August",
+                                                    "September", "October",  "November", "December"};
 
 template <size_t N>
 int index_of(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -182,7 +187,9 @@ Answer units(const Question& q) {
 }
 
 Answer money(const Question& q) {
-  const auto price = [](int cents) { return fmt::format("${}.{}{}", cents / 100, cents / 10 % 10, cents % 10); };
+  const auto price = [](int cents) {
+    return fmt::format("${}.{}{}", cents / 100, cents / 10 % 10, cents % 10);
+  };
   if (q.cents.size() == 1 && q.numbers.size() == 1) return price(q.cents[0] * q.numbers[0]);
   if (q.cents.size() != 2) return {};
   if (q.has("change") || q.has("back")) return price(std::abs(q.cents[0] - q.cents[1]));
@@ -198,21 +205,27 @@ Answer story(const Question& q) {
   for (size_t i = 0; i < q.words.size(); ++i) {
     const std::string& w = q.words[i];
     if (w[0] < '0' || w[0] > '9') {
-      if (w == "has" || w == "buys" || w == "finds" || w == "gets" || w == "makes" || w == "gives" || w == "loses" || w == "sells" ||
-          w == "takes" || w == "of" || w == "with" || w == "among" || w == "into" || w == "Now")
+      if (w == "has" || w == "buys" || w == "finds" || w == "gets" || w == "makes" || w == "gives" ||
+          w == "loses" || w == "sells" || w == "takes" || w == "of" || w == "with" || w == "among" ||
+          w == "into" || w == "Now")
         verb = w;
       continue;
     }
     const int n = std::stoi(w);
     ++used;
-    if (verb == "has") value = n;
-    else if (verb == "of" || verb == "with") value *= n;
+    if (verb == "has")
+      value = n;
+    else if (verb == "of" || verb == "with")
+      value *= n;
     else if (verb == "among" || verb == "into" || verb == "Now") {
       if (n == 0 || value % n != 0) return {};
       value /= n;
-    } else if (verb == "buys" || verb == "finds" || verb == "gets" || verb == "makes") value += n;
-    else if (verb == "gives" || verb == "loses" || verb == "sells" || verb == "takes") value -= n;
-    else return {};
+    } else if (verb == "buys" || verb == "finds" || verb == "gets" || verb == "makes")
+      value += n;
+    else if (verb == "gives" || verb == "loses" || verb == "sells" || verb == "takes")
+      value -= n;
+    else
+      return {};
     verb.clear();
   }
   return used == 3 ? Answer(std::to_string(value)) : Answer();
@@ -255,7 +268,9 @@ Answer relation(const Question& q) {
   std::iota(rank.begin(), rank.end(), 0);
   Answer answer;
   do {
-    if (!std::all_of(greater.begin(), greater.end(), [&](const auto& g) { return rank[g.first] < rank[g.second]; })) continue;
+    if (!std::all_of(greater.begin(), greater.end(),
+                     [&](const auto& g) { return rank[g.first] < rank[g.second]; }))
+      continue;
     std::string here;
     for (const Words& w : kWords) {
       if (compares) {
@@ -273,8 +288,8 @@ Answer relation(const Question& q) {
   return answer;
 }
 
-// A world says which of the eight sorts of thing exist that are or are not a, b, c. What follows holds in every world in
-// which the premises hold.
+// A world says which of the eight sorts of thing exist that are or are not a, b, c. What follows holds in
+// every world in which the premises hold.
 Answer syllogism(const Question& q) {
   static const std::regex sentence(R"((All|Some|No|all|some|no) (\w+) are (\w+))");
   struct Claim {

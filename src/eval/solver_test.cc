@@ -34,7 +34,8 @@ TEST(Solver, ReadsByHand) {
 }
 
 TEST(Solver, SaysNothingWhereItCannotRead) {
-  for (const char* text : {"", "Hello!", "Who is the tallest?", "What is 3?", "Zor is taller than Mip. Lun is taller than Tak. Who is the tallest?",
+  for (const char* text : {"", "Hello!", "Who is the tallest?", "What is 3?",
+                           "Zor is taller than Mip. Lun is taller than Tak. Who is the tallest?",
                            "March 40 is a Monday. What day is it?"})
     EXPECT_EQ(solve(text), std::nullopt) << text;
 }
@@ -45,12 +46,14 @@ TEST(Solver, AgreesWithTheCourse) {
   for (int64_t i = 0; i < 60000; ++i) {
     const data::Asked a = data::course_problem(5, i);
     ++seen[data::course_kinds()[a.kind].name];
-    ASSERT_EQ(solve(a.problem.question), a.problem.answer) << a.problem.question << " -> " << worked_answer(a.problem);
+    ASSERT_EQ(solve(a.problem.question), a.problem.answer)
+        << a.problem.question << " -> " << worked_answer(a.problem);
     ASSERT_EQ(data::final_answer(worked_answer(a.problem)), a.problem.answer);
   }
   EXPECT_EQ(seen.size(), 8u);
   for (const auto& [kind, n] : seen) EXPECT_GT(n, 7000) << kind;
-  for (const data::Asked& a : data::draw_exam(1, 2000)) ASSERT_EQ(solve(a.problem.question), a.problem.answer) << a.problem.question;
+  for (const data::Asked& a : data::draw_exam(1, 2000))
+    ASSERT_EQ(solve(a.problem.question), a.problem.answer) << a.problem.question;
 }
 
 }  // namespace

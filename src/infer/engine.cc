@@ -19,19 +19,22 @@ int64_t arena_bytes(const ModelConfig& c, const EngineOptions& o) {
   for (int64_t l = 0; l < c.num_hidden_layers; ++l)
     layer = std::max(layer, model::saved_bytes(c, c.is_moe_layer(l), o.max_batch_tokens));
   return layer + model::forward_scratch_bytes(c, o.max_batch_tokens, o.max_sequences) +
-         o.max_batch_tokens * (2 * c.hidden_size + 1) * 4 + o.max_sequences * (c.vocab_size + c.hidden_size) * 4 + 64 * 16;
+         o.max_batch_tokens * (2 * c.hidden_size + 1) * 4 +
+         o.max_sequences * (c.vocab_size + c.hidden_size) * 4 + 64 * 16;
 }
 }  // namespace
 
 int64_t Engine::memory_bytes(const ModelConfig& c, kernels::Operand operand, const EngineOptions& o) {
-  return o.max_sequences * pages_of(context_of(c, o)) * model::KvCache::page_bytes(c, operand, o.absorbed) + arena_bytes(c, o);
+  return o.max_sequences * pages_of(context_of(c, o)) * model::KvCache::page_bytes(c, operand, o.absorbed) +
+         arena_bytes(c, o);
 }
 
 Engine::Engine(kernels::Ctx& ctx, model::Model& m, const EngineOptions& options)
     : ctx_(ctx),
       model_(m),
       options_(options),
-      cache_(m.config, m.operand, options.absorbed, options.max_sequences * pages_of(context_of(m.config, options))),
+      cache_(m.config, m.operand, options.absorbed,
+             options.max_sequences * pages_of(context_of(m.config, options))),
       arena_(arena_bytes(m.config, options)) {
   options_.max_context = context_of(m.config, options);
   FRUGAL_ASSERT(options_.max_batch_tokens >= options_.max_sequences, "{} tokens a pass for {} sequences",
@@ -44,10 +47,13 @@ int64_t Engine::add(Request request) {
   if (n == 0) fail("prompt", "is empty", "give at least one token");
   for (int32_t id : request.prompt)
     if (id < 0 || id >= model_.config.vocab_size)
-      fail("prompt", fmt::format("token {} lies outside the model's vocabulary of {}", id, model_.config.vocab_size),
+      fail("prompt",
+           fmt::format("token {} lies outside the model's vocabulary of {}", id, model_.config.vocab_size),
            "use the model's own tokenizer");
   if (n >= options_.max_context)
-    fail("prompt", fmt::format("{} tokens do not fit the context of {} with at least one to generate", n, options_.max_context),
+    fail("prompt",
+         fmt::format("{} tokens do not fit the context of {} with at least one to generate", n,
+                     options_.max_context),
          "shorten the prompt");
   const int64_t room = options_.max_context - n;
   request.max_tokens = request.max_tokens > 0 ? std::min(request.max_tokens, room) : room;
@@ -80,14 +86,17 @@ void Engine::give_pages(Sequence* s, size_t keep) {
   for (; s->pages.size() > keep; s->pages.pop_back()) cache_.give(s->pages.back());
 }
 
-// What a position holds depends on the tokens up to it alone, so pages of equal tokens are those that prefill would write.
-// In the absorbed form a sampled position has other bits than a prefilled one: only the prompt is taken over.
+// What a position holds depends on the tokens up to it alone, so pages of equal tokens are those that prefill
+// would write. In the absorbed form a sampled position has other bits than a prefilled one: only the prompt
+// is taken over.
 void Engine::reuse_kept(Sequence* next) {
   reused_ = 0;
   if (!kept_) return;
   int64_t most = std::min(kept_->computed, static_cast<int64_t>(next->tokens.size()) - 1);
   if (options_.absorbed) most = std::min(most, static_cast<int64_t>(kept_->request.prompt.size()));
-  while (reused_ < most && kept_->tokens[static_cast<size_t>(reused_)] == next->tokens[static_cast<size_t>(reused_)]) ++reused_;
+  while (reused_ < most &&
+         kept_->tokens[static_cast<size_t>(reused_)] == next->tokens[static_cast<size_t>(reused_)])
+    ++reused_;
   give_pages(&*kept_, static_cast<size_t>(pages_of(reused_)));
   next->pages = std::move(kept_->pages);
   next->computed = reused_;
@@ -97,8 +106,10 @@ void Engine::reuse_kept(Sequence* next) {
 void Engine::finish(size_t index) {
   if (kept_) give_pages(&*kept_, 0);
   kept_.reset();
-  if (options_.keep_last) kept_ = std::move(running_[index]);
-  else give_pages(&running_[index], 0);
+  if (options_.keep_last)
+    kept_ = std::move(running_[index]);
+  else
+    give_pages(&running_[index], 0);
   running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
 }
 
@@ -131,7 +142,9 @@ std::vector<Event> Engine::step() {
   for (const bool prefill : {false, true}) {
     for (size_t i = 0; i < running_.size(); ++i) {
       Sequence& s = running_[i];
-      if ((s.computed < static_cast<int64_t>(s.request.prompt.size())) != prefill || (!prefill && s.computed == static_cast<int64_t>(s.tokens.size()))) continue;
+      if ((s.computed < static_cast<int64_t>(s.request.prompt.size())) != prefill ||
+          (!prefill && s.computed == static_cast<int64_t>(s.tokens.size())))
+        continue;
       budget -= take_tokens(&s, budget, &batch);
       if (s.computed == static_cast<int64_t>(s.tokens.size())) samplers.emplace_back(i, batch.size() - 1);
     }
@@ -147,18 +160,20 @@ std::vector<Event> Engine::step() {
   float* rows = arena_.alloc<float>(n * hidden);
   float* logits = arena_.alloc<float>(n * vocab);
   for (int64_t i = 0; i < n; ++i)
-    std::memcpy(rows + i * hidden, h + samplers[static_cast<size_t>(i)].second * hidden, static_cast<size_t>(hidden) * sizeof(float));
+    std::memcpy(rows + i * hidden, h + samplers[static_cast<size_t>(i)].second * hidden,
+                static_cast<size_t>(hidden) * sizeof(float));
   model::head_logits(ctx_, model_, rows, n, logits);
   std::vector<size_t> done;
   for (int64_t i = 0; i < n; ++i) {
     Sequence& s = running_[samplers[static_cast<size_t>(i)].first];
-    const Sampled t = sample(ctx_.level, logits + i * vocab, vocab, s.request.sampling, static_cast<int64_t>(s.tokens.size()));
+    const Sampled t = sample(ctx_.level, logits + i * vocab, vocab, s.request.sampling,
+                             static_cast<int64_t>(s.tokens.size()));
     s.tokens.push_back(t.token);
     const auto& stops = s.request.stop_tokens;
     const int64_t sampled = static_cast<int64_t>(s.tokens.size() - s.request.prompt.size());
     const Finish f = std::find(stops.begin(), stops.end(), t.token) != stops.end() ? Finish::kStop
-                     : sampled >= s.request.max_tokens                            ? Finish::kLength
-                                                                                  : Finish::kNone;
+                     : sampled >= s.request.max_tokens                             ? Finish::kLength
+                                                                                   : Finish::kNone;
     events.push_back({s.id, t.token, t.logprob, f});
     if (f != Finish::kNone) done.push_back(samplers[static_cast<size_t>(i)].first);
   }

@@ -1,5 +1,6 @@
-// Engine: continuous batching over one model and one paged cache. Every step runs prefill chunks of new requests and one
-// token of every running one in the same forward pass; a request's bits do not depend on its neighbours.
+// Engine: continuous batching over one model and one paged cache. Every step runs prefill chunks of new
+// requests and one token of every running one in the same forward pass; a request's bits do not depend on its
+// neighbours.
 #pragma once
 
 #include <deque>
@@ -12,18 +13,19 @@
 namespace frugal::infer {
 
 struct EngineOptions {
-  int64_t max_context = 0;      // positions of one sequence; 0: the model's max_position_embeddings
-  int64_t max_sequences = 1;    // running at once; further requests wait
+  int64_t max_context = 0;         // positions of one sequence; 0: the model's max_position_embeddings
+  int64_t max_sequences = 1;       // running at once; further requests wait
   int64_t max_batch_tokens = 512;  // tokens of one forward pass: longer prompts are prefilled in chunks
-  bool absorbed = false;        // cache form (--attention absorbed)
-  bool keep_last = false;       // the cache of the sequence that finished last serves the next one, as far as they agree
+  bool absorbed = false;           // cache form (--attention absorbed)
+  bool keep_last =
+      false;  // the cache of the sequence that finished last serves the next one, as far as they agree
 };
 
 struct Request {
-  std::vector<int32_t> prompt;        // at least one token
+  std::vector<int32_t> prompt;  // at least one token
   SamplingParams sampling;
-  int64_t max_tokens = 0;             // to sample; 0: up to the context's end
-  std::vector<int32_t> stop_tokens;   // end of text and others
+  int64_t max_tokens = 0;            // to sample; 0: up to the context's end
+  std::vector<int32_t> stop_tokens;  // end of text and others
 };
 
 enum class Finish { kNone, kStop, kLength, kCancelled };
@@ -37,9 +39,11 @@ struct Event {
 
 class Engine {
  public:
-  // The model must outlive the engine; with options.absorbed it must have been loaded with its absorbed matrices.
+  // The model must outlive the engine; with options.absorbed it must have been loaded with its absorbed
+  // matrices.
   Engine(kernels::Ctx& ctx, model::Model& model, const EngineOptions& options);
-  static int64_t memory_bytes(const model::ModelConfig& config, kernels::Operand operand, const EngineOptions& options);
+  static int64_t memory_bytes(const model::ModelConfig& config, kernels::Operand operand,
+                              const EngineOptions& options);
 
   // Throws Error for an empty prompt, ids outside the vocabulary and a prompt that does not fit the context.
   int64_t add(Request request);

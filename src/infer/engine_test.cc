@@ -63,8 +63,11 @@ class EngineTest : public ::testing::TestWithParam<kernels::Operand> {
   kernels::Ctx ctx{2};
   std::unique_ptr<model::Model> m = make_model(ctx, v3_config(), GetParam());
 };
-INSTANTIATE_TEST_SUITE_P(Precisions, EngineTest, ::testing::Values(kernels::Operand::kF32, kernels::Operand::kBF16),
-                         [](const auto& info) { return info.param == kernels::Operand::kF32 ? "f32" : "bf16"; });
+INSTANTIATE_TEST_SUITE_P(Precisions, EngineTest,
+                         ::testing::Values(kernels::Operand::kF32, kernels::Operand::kBF16),
+                         [](const auto& info) {
+                           return info.param == kernels::Operand::kF32 ? "f32" : "bf16";
+                         });
 
 // The promise: what the sampler reports is what training would compute, bit for bit. 80 tokens cross a page.
 TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
@@ -81,7 +84,8 @@ TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
   const model::ObjectiveResult r = objective.run(ctx, *m, args);
   for (size_t i = 0; i < o.tokens.size(); ++i) {
     const float trained = -r.token_nll[prompt.size() - 1 + i];
-    EXPECT_EQ(std::memcmp(&trained, &o.logprobs[i], sizeof(float)), 0) << i << ": " << trained << " " << o.logprobs[i];
+    EXPECT_EQ(std::memcmp(&trained, &o.logprobs[i], sizeof(float)), 0)
+        << i << ": " << trained << " " << o.logprobs[i];
   }
 }
 
@@ -99,7 +103,8 @@ TEST(Sampler, CertainTokensHaveTheLossTooBitForBit) {
   EXPECT_EQ(std::memcmp(&trained, &s.logprob, sizeof(float)), 0) << trained << " " << s.logprob;
 }
 
-// A chat: every turn's prompt begins with the turn before. The kept cache must change no bit, whatever part of it agrees.
+// A chat: every turn's prompt begins with the turn before. The kept cache must change no bit, whatever part
+// of it agrees.
 TEST_P(EngineTest, KeptCacheChangesNoBit) {
   for (const bool absorbed : {false, true}) {
     EngineOptions options;
@@ -148,7 +153,8 @@ TEST_P(EngineTest, PrefillInChunksChangesNoBit) {
       options.absorbed = absorbed;
       const Output o = run_alone(ctx, *m, r, options);
       if (absorbed) {
-        // The prompt is computed in the expanded form, so the first token is the same; later ones have their own form.
+        // The prompt is computed in the expanded form, so the first token is the same; later ones have their
+        // own form.
         EXPECT_EQ(o.tokens[0], whole.tokens[0]);
         EXPECT_EQ(std::memcmp(&o.logprobs[0], &whole.logprobs[0], sizeof(float)), 0) << chunk;
       } else {
@@ -238,7 +244,8 @@ TEST_F(SamplerTest, FrequenciesFollowTheProbabilities) {
   for (const float x : logits) total += std::exp(static_cast<double>(x));
   const auto n = counts({}, 40000);
   for (size_t i = 0; i < logits.size(); ++i)
-    EXPECT_NEAR(static_cast<double>(n[i]) / 40000, std::exp(static_cast<double>(logits[i])) / total, 0.01) << i;
+    EXPECT_NEAR(static_cast<double>(n[i]) / 40000, std::exp(static_cast<double>(logits[i])) / total, 0.01)
+        << i;
 }
 TEST_F(SamplerTest, FiltersKeepWhatTheySay) {
   SamplingParams p;

@@ -14,7 +14,8 @@ void check_sampling(const SamplingParams& p) {
   const auto bad = [](const char* field, double value, const char* range) {
     fail(field, fmt::format("{} is out of range", value), std::string("use ") + range);
   };
-  if (!(p.temperature >= 0 && p.temperature <= 100)) bad("temperature", static_cast<double>(p.temperature), "0 .. 100");
+  if (!(p.temperature >= 0 && p.temperature <= 100))
+    bad("temperature", static_cast<double>(p.temperature), "0 .. 100");
   if (p.top_k < 0) bad("top_k", static_cast<double>(p.top_k), "0 (off) or more");
   if (!(p.top_p > 0 && p.top_p <= 1)) bad("top_p", static_cast<double>(p.top_p), "a value in (0, 1]");
   if (!(p.min_p >= 0 && p.min_p < 1)) bad("min_p", static_cast<double>(p.min_p), "a value in [0, 1)");
@@ -32,12 +33,14 @@ std::vector<int32_t> candidates(const std::vector<float>& p, const SamplingParam
     return pa > pb || (pa == pb && a < b);
   };
   std::sort(ids.begin(), ids.end(), likelier);
-  if (params.top_k > 0 && params.top_k < static_cast<int64_t>(ids.size())) ids.resize(static_cast<size_t>(params.top_k));
+  if (params.top_k > 0 && params.top_k < static_cast<int64_t>(ids.size()))
+    ids.resize(static_cast<size_t>(params.top_k));
   const float floor = params.min_p * p[static_cast<size_t>(ids[0])];
   double total = 0, sum = 0;
   for (int32_t id : ids) total += static_cast<double>(p[static_cast<size_t>(id)]);
   for (size_t i = 0; i < ids.size(); ++i) {
-    if (i > 0 && (p[static_cast<size_t>(ids[i])] < floor || sum >= static_cast<double>(params.top_p) * total)) {
+    if (i > 0 &&
+        (p[static_cast<size_t>(ids[i])] < floor || sum >= static_cast<double>(params.top_p) * total)) {
       ids.resize(i);
       break;
     }
@@ -64,7 +67,8 @@ int32_t draw(const std::vector<float>& p, const SamplingParams& params, double u
 }
 }  // namespace
 
-Sampled sample(const kernels::Level& level, const float* logits, int64_t vocab, const SamplingParams& params, int64_t position) {
+Sampled sample(const kernels::Level& level, const float* logits, int64_t vocab, const SamplingParams& params,
+               int64_t position) {
   float scratch[kVocabBlock];
   Sampled s{};
   if (params.temperature == 0) {

@@ -48,11 +48,12 @@ void write_token(const PageWrite& w, int64_t t) {
   for (int64_t g = 0; g < l.kv_heads; ++g, head += l.key_bytes() + l.value_bytes()) {
     const float* key = w.keys + t * w.key_stride + g * l.key_dim;
     std::byte* panel = head + slot / kPanelCols * key_panel;
-    for (int64_t k = 0; k < l.key_dim; ++k) put(l.operand, panel, panel_at(l.operand, slot % kPanelCols, k), key[k]);
+    for (int64_t k = 0; k < l.key_dim; ++k)
+      put(l.operand, panel, panel_at(l.operand, slot % kPanelCols, k), key[k]);
     const float* value = w.values + t * w.value_stride + g * w.value_head_stride;
     for (int64_t j = 0; j < l.value_dim; ++j)
-      put(l.operand, head + l.key_bytes() + j / kPanelCols * value_panel, panel_at(l.operand, j % kPanelCols, slot),
-          value[j]);
+      put(l.operand, head + l.key_bytes() + j / kPanelCols * value_panel,
+          panel_at(l.operand, j % kPanelCols, slot), value[j]);
   }
 }
 }  // namespace
@@ -60,17 +61,18 @@ void write_token(const PageWrite& w, int64_t t) {
 void write_pages(Ctx& ctx, std::span<const PageWrite> writes) {
   for (const PageWrite& w : writes)
     // Threads take whole pages: two tokens share a cache line of a panel.
-    ctx.pool.parallel_for((w.first_position + w.tokens - 1) / kPageTokens - w.first_position / kPageTokens + 1,
-                          [&](int64_t begin, int64_t end, int) {
-                            const int64_t base = w.first_position / kPageTokens;
-                            const int64_t from = std::max((base + begin) * kPageTokens, w.first_position);
-                            const int64_t to = std::min((base + end) * kPageTokens, w.first_position + w.tokens);
-                            for (int64_t p = from; p < to; ++p) write_token(w, p - w.first_position);
-                          });
+    ctx.pool.parallel_for(
+        (w.first_position + w.tokens - 1) / kPageTokens - w.first_position / kPageTokens + 1,
+        [&](int64_t begin, int64_t end, int) {
+          const int64_t base = w.first_position / kPageTokens;
+          const int64_t from = std::max((base + begin) * kPageTokens, w.first_position);
+          const int64_t to = std::min((base + end) * kPageTokens, w.first_position + w.tokens);
+          for (int64_t p = from; p < to; ++p) write_token(w, p - w.first_position);
+        });
 }
 
-void read_key(const PageLayout& l, const std::byte* page, int64_t slot, int64_t kv_head, int64_t first, int64_t n,
-              float* out) {
+void read_key(const PageLayout& l, const std::byte* page, int64_t slot, int64_t kv_head, int64_t first,
+              int64_t n, float* out) {
   const std::byte* panel = page + kv_head * (l.key_bytes() + l.value_bytes()) +
                            slot / kPanelCols * padded(l.key_dim, l.operand) * kPanelCols * width(l.operand);
   for (int64_t k = first; k < first + n; ++k) {
@@ -112,13 +114,21 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
   level.pack_a_rows(a.q + (row0 * a.heads + block.head) * dk, a.heads * dk, nullptr, rows, dk, l.operand, q);
   for (int64_t key0 = 0; key0 < position0 + rows; key0 += kPageTokens) {
     const std::byte* keys = s.pages.page[key0 / kPageTokens] + group * (l.key_bytes() + l.value_bytes());
-    // Rows before `skip` see no key of this block: no update. Whole A panels are skipped, single rows masked below.
+    // Rows before `skip` see no key of this block: no update. Whole A panels are skipped, single rows masked
+    // below.
     const int64_t skip = std::max<int64_t>(0, key0 - position0);
     const int64_t start = skip / kPanelRows * kPanelRows;
     const int64_t n = rows - start;
-    level.sweep({.a = q + start / kPanelRows * packed_a_rows_size(kPanelRows, dk), .a_layout = ALayout::kRowMajor,
-                 .rows = n, .b = keys, .k = dk, .columns = kPageTokens, .c = scores, .ldc = kPageTokens,
-                 .accumulate = Accumulate::kStore, .operand = l.operand});
+    level.sweep({.a = q + start / kPanelRows * packed_a_rows_size(kPanelRows, dk),
+                 .a_layout = ALayout::kRowMajor,
+                 .rows = n,
+                 .b = keys,
+                 .k = dk,
+                 .columns = kPageTokens,
+                 .c = scores,
+                 .ldc = kPageTokens,
+                 .accumulate = Accumulate::kStore,
+                 .operand = l.operand});
     for (int64_t r = 0; r < n; ++r) {
       const int64_t visible = std::min<int64_t>(kPageTokens, position0 + start + r + 1 - key0);
       float* pr = p + r * kPageTokens;
@@ -130,8 +140,16 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
                                         sum + start + r, pr);
     }
     level.pack_a_rows(p, kPageTokens, nullptr, n, kPageTokens, l.operand, packed);
-    level.sweep({.a = packed, .a_layout = ALayout::kRowMajor, .rows = n, .b = keys + l.key_bytes(), .k = kPageTokens,
-                 .columns = dv, .c = pv, .ldc = dv, .accumulate = Accumulate::kStore, .operand = l.operand});
+    level.sweep({.a = packed,
+                 .a_layout = ALayout::kRowMajor,
+                 .rows = n,
+                 .b = keys + l.key_bytes(),
+                 .k = kPageTokens,
+                 .columns = dv,
+                 .c = pv,
+                 .ldc = dv,
+                 .accumulate = Accumulate::kStore,
+                 .operand = l.operand});
     for (int64_t r = skip - start; r < n; ++r) {
       float* o = out + (start + r) * out_stride;
       if (key0 == 0) {

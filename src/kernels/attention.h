@@ -1,8 +1,8 @@
 // Causal attention over paged keys and values (docs/numerics.md, section 3), forward and backward.
 //
-// out[t] = softmax(scale * q[t] . k[0..pos]) v[0..pos], keys walked in blocks of 64 aligned to position in the sequence.
-// A page holds the keys and values of kPageTokens positions in the operand type, laid out as the B panels of the two
-// products, so that attention reads what was written without another pass:
+// out[t] = softmax(scale * q[t] . k[0..pos]) v[0..pos], keys walked in blocks of 64 aligned to position in
+// the sequence. A page holds the keys and values of kPageTokens positions in the operand type, laid out as
+// the B panels of the two products, so that attention reads what was written without another pass:
 //   K: per kv head, 2 panels of 32 keys x key_dim;  V: per kv head, value_dim / 32 panels over 64 keys.
 // Legend: T tokens, H query heads, G kv heads (H when expanded, 1 when absorbed).
 #pragma once
@@ -18,7 +18,8 @@ constexpr int64_t kPageTokens = 64;
 struct PageLayout {
   Operand operand = Operand::kF32;
   int64_t kv_heads = 0;
-  int64_t key_dim = 0;    // expanded: qk_nope_head_dim + qk_rope_head_dim; absorbed: kv_lora_rank + qk_rope_head_dim
+  int64_t key_dim =
+      0;  // expanded: qk_nope_head_dim + qk_rope_head_dim; absorbed: kv_lora_rank + qk_rope_head_dim
   int64_t value_dim = 0;  // expanded: v_head_dim; absorbed: kv_lora_rank
 
   int64_t key_bytes() const;    // of one kv head
@@ -31,8 +32,8 @@ struct Pages {
   std::byte* const* page = nullptr;
 };
 
-// Writes keys [T, G, key_dim] and values [T, G, value_dim] (strides in floats) at positions first_position ... of one
-// sequence. A page must have been zeroed before its first write.
+// Writes keys [T, G, key_dim] and values [T, G, value_dim] (strides in floats) at positions first_position
+// ... of one sequence. A page must have been zeroed before its first write.
 struct PageWrite {
   PageLayout layout;
   Pages pages;
@@ -44,8 +45,8 @@ struct PageWrite {
 };
 void write_pages(Ctx& ctx, std::span<const PageWrite> writes);
 // Reads back the first `n` elements of the key of one position and kv head, widened to f32.
-void read_key(const PageLayout& layout, const std::byte* page, int64_t slot, int64_t kv_head, int64_t first, int64_t n,
-              float* out);
+void read_key(const PageLayout& layout, const std::byte* page, int64_t slot, int64_t kv_head, int64_t first,
+              int64_t n, float* out);
 
 struct AttentionSequence {
   Pages pages;
@@ -56,10 +57,10 @@ struct AttentionSequence {
 struct AttentionArgs {
   PageLayout layout;
   int64_t heads = 0;
-  float scale = 0;            // softmax scale
-  const float* q = nullptr;   // [T, H, key_dim]
-  float* out = nullptr;       // [T, H, value_dim]
-  float* lse = nullptr;       // [T, H], or null
+  float scale = 0;           // softmax scale
+  const float* q = nullptr;  // [T, H, key_dim]
+  float* out = nullptr;      // [T, H, value_dim]
+  float* lse = nullptr;      // [T, H], or null
 };
 void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSequence> sequences);
 
@@ -68,9 +69,9 @@ struct AttentionBackwardArgs {
   Operand operand = Operand::kF32;
   int64_t heads = 0, key_dim = 0, value_dim = 0;
   float scale = 0;
-  const float* q = nullptr;     // [T, H, key_dim]
-  const float* k = nullptr;     // [T, H, key_dim]
-  const float* v = nullptr;     // value of (t, h) at v + t * v_stride + h * v_head_stride
+  const float* q = nullptr;  // [T, H, key_dim]
+  const float* k = nullptr;  // [T, H, key_dim]
+  const float* v = nullptr;  // value of (t, h) at v + t * v_stride + h * v_head_stride
   int64_t v_stride = 0, v_head_stride = 0;
   const float* out = nullptr;   // [T, H, value_dim]
   const float* dout = nullptr;  // [T, H, value_dim]
@@ -79,6 +80,7 @@ struct AttentionBackwardArgs {
   float* dk = nullptr;          // [T, H, key_dim], overwritten
   float* dv = nullptr;          // [T, H, value_dim], overwritten
 };
-void attention_backward(Ctx& ctx, const AttentionBackwardArgs& args, std::span<const AttentionSequence> sequences);
+void attention_backward(Ctx& ctx, const AttentionBackwardArgs& args,
+                        std::span<const AttentionSequence> sequences);
 
 }  // namespace frugal::kernels

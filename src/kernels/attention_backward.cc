@@ -8,13 +8,24 @@ namespace frugal::kernels {
 // One task is one head of one sequence. For every block of 64 queries i and every block of 64 keys j <= i:
 //   S = q k^T, dP = dout v^T, P = exp(S scale - lse), dS = P (dP - D) scale
 //   dq_i += dS k_j, dk_j += dS^T q_i, dv_j += P^T dout_i
-// Accumulators continue from block to block (i ascending for dk and dv, j ascending for dq), so each is one product
-// over the whole sequence and no T x T matrix exists.
+// Accumulators continue from block to block (i ascending for dk and dv, j ascending for dq), so each is one
+// product over the whole sequence and no T x T matrix exists.
 namespace {
 
 constexpr int64_t kBlock = kPageTokens;
 
-enum : int { kSlotQ = 2, kSlotDo, kSlotKeys, kSlotValues, kSlotKeyCols, kSlotQCols, kSlotDoCols, kSlotScores, kSlotPacked, kSlotDelta };
+enum : int {
+  kSlotQ = 2,
+  kSlotDo,
+  kSlotKeys,
+  kSlotValues,
+  kSlotKeyCols,
+  kSlotQCols,
+  kSlotDoCols,
+  kSlotScores,
+  kSlotPacked,
+  kSlotDelta
+};
 
 // Key-side panels of the whole sequence, per block of 64 keys.
 struct KeySide {
@@ -24,8 +35,8 @@ struct KeySide {
   int64_t key_rows_block, value_rows_block, key_cols_block;
 };
 
-void pack_panels(const Level& level, bool rows, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand,
-                 char* dst) {
+void pack_panels(const Level& level, bool rows, const float* src, int64_t ld, int64_t n, int64_t k,
+                 Operand operand, char* dst) {
   for (int64_t j = 0; j < n; j += kPanelCols) {
     const int64_t columns = std::min<int64_t>(kPanelCols, n - j);
     if (rows) {
@@ -37,7 +48,8 @@ void pack_panels(const Level& level, bool rows, const float* src, int64_t ld, in
   }
 }
 
-KeySide pack_keys(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const AttentionSequence& s, int64_t head) {
+KeySide pack_keys(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const AttentionSequence& s,
+                  int64_t head) {
   const int64_t blocks = (s.tokens + kBlock - 1) / kBlock;
   KeySide ks{};
   ks.key_rows_block = packed_b_bytes(kBlock, a.key_dim, a.operand);
@@ -51,14 +63,18 @@ KeySide pack_keys(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const At
     const int64_t row = s.first_row + b * kBlock;
     const float* k = a.k + (row * a.heads + head) * a.key_dim;
     const float* v = a.v + row * a.v_stride + head * a.v_head_stride;
-    pack_panels(ctx.level, true, k, a.heads * a.key_dim, n, a.key_dim, a.operand, ks.key_rows + b * ks.key_rows_block);
-    pack_panels(ctx.level, true, v, a.v_stride, n, a.value_dim, a.operand, ks.value_rows + b * ks.value_rows_block);
-    pack_panels(ctx.level, false, k, a.heads * a.key_dim, a.key_dim, n, a.operand, ks.key_cols + b * ks.key_cols_block);
+    pack_panels(ctx.level, true, k, a.heads * a.key_dim, n, a.key_dim, a.operand,
+                ks.key_rows + b * ks.key_rows_block);
+    pack_panels(ctx.level, true, v, a.v_stride, n, a.value_dim, a.operand,
+                ks.value_rows + b * ks.value_rows_block);
+    pack_panels(ctx.level, false, k, a.heads * a.key_dim, a.key_dim, n, a.operand,
+                ks.key_cols + b * ks.key_cols_block);
   }
   return ks;
 }
 
-void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const AttentionSequence& s, int64_t head) {
+void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const AttentionSequence& s,
+                   int64_t head) {
   const Level& level = ctx.level;
   const int64_t dk = a.key_dim, dv = a.value_dim;
   const int64_t ldk = a.heads * dk, ldv = a.heads * dv;
@@ -69,8 +85,8 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
   char* do_cols = ctx.scratch<char>(thread, kSlotDoCols, packed_b_bytes(dv, kBlock, a.operand));
   float* scores = ctx.scratch<float>(thread, kSlotScores, 4 * kBlock * kBlock);
   float *dp = scores + kBlock * kBlock, *p = dp + kBlock * kBlock, *ds = p + kBlock * kBlock;
-  float* packed = ctx.scratch<float>(thread, kSlotPacked,
-                                     std::max(packed_a_rows_size(kBlock, kBlock), packed_a_cols_size(kBlock, kBlock)));
+  float* packed = ctx.scratch<float>(
+      thread, kSlotPacked, std::max(packed_a_rows_size(kBlock, kBlock), packed_a_cols_size(kBlock, kBlock)));
   float* delta = ctx.scratch<float>(thread, kSlotDelta, kBlock);
   const int64_t base = (s.first_row * a.heads + head);
   for (int64_t i = 0; i < s.tokens; i += kBlock) {
@@ -81,25 +97,36 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
     level.pack_a_rows(dout, ldv, nullptr, rows, dv, a.operand, do_packed);
     pack_panels(level, false, q, ldk, dk, rows, a.operand, q_cols);
     pack_panels(level, false, dout, ldv, dv, rows, a.operand, do_cols);
-    for (int64_t r = 0; r < rows; ++r) delta[r] = level.dot(dout + r * ldv, a.out + base * dv + (i + r) * ldv, dv);
+    for (int64_t r = 0; r < rows; ++r)
+      delta[r] = level.dot(dout + r * ldv, a.out + base * dv + (i + r) * ldv, dv);
     for (int64_t j = 0; j <= i; j += kBlock) {
       const int64_t keys = std::min(kBlock, s.tokens - j);
       const int64_t b = j / kBlock;
-      const auto product = [&](const float* packed_a, ALayout layout, int64_t m, const char* packed_b, int64_t k, int64_t n,
-                               float* c, int64_t ldc, bool continued) {
-        level.sweep({.a = packed_a, .a_layout = layout, .rows = m, .b = packed_b, .k = k, .columns = n, .c = c, .ldc = ldc,
-                     .accumulate = continued ? Accumulate::kContinue : Accumulate::kStore, .operand = a.operand});
+      const auto product = [&](const float* packed_a, ALayout layout, int64_t m, const char* packed_b,
+                               int64_t k, int64_t n, float* c, int64_t ldc, bool continued) {
+        level.sweep({.a = packed_a,
+                     .a_layout = layout,
+                     .rows = m,
+                     .b = packed_b,
+                     .k = k,
+                     .columns = n,
+                     .c = c,
+                     .ldc = ldc,
+                     .accumulate = continued ? Accumulate::kContinue : Accumulate::kStore,
+                     .operand = a.operand});
       };
-      product(q_packed, ALayout::kRowMajor, rows, ks.key_rows + b * ks.key_rows_block, dk, keys, scores, kBlock, false);
-      product(do_packed, ALayout::kRowMajor, rows, ks.value_rows + b * ks.value_rows_block, dv, keys, dp, kBlock, false);
+      product(q_packed, ALayout::kRowMajor, rows, ks.key_rows + b * ks.key_rows_block, dk, keys, scores,
+              kBlock, false);
+      product(do_packed, ALayout::kRowMajor, rows, ks.value_rows + b * ks.value_rows_block, dv, keys, dp,
+              kBlock, false);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t visible = std::min(keys, i + r + 1 - j);
-        level.attention_backward_block(scores + r * kBlock, a.scale, a.lse[base + (i + r) * a.heads], dp + r * kBlock,
-                                       delta[r], visible, p + r * kBlock, ds + r * kBlock);
+        level.attention_backward_block(scores + r * kBlock, a.scale, a.lse[base + (i + r) * a.heads],
+                                       dp + r * kBlock, delta[r], visible, p + r * kBlock, ds + r * kBlock);
       }
       level.pack_a_rows(ds, kBlock, nullptr, rows, keys, a.operand, packed);
-      product(packed, ALayout::kRowMajor, rows, ks.key_cols + b * ks.key_cols_block, keys, dk, a.dq + base * dk + i * ldk,
-              ldk, j > 0);
+      product(packed, ALayout::kRowMajor, rows, ks.key_cols + b * ks.key_cols_block, keys, dk,
+              a.dq + base * dk + i * ldk, ldk, j > 0);
       level.pack_a_cols(ds, kBlock, keys, rows, a.operand, packed);
       product(packed, ALayout::kKMajor, keys, q_cols, rows, dk, a.dk + base * dk + j * ldk, ldk, i > j);
       level.pack_a_cols(p, kBlock, keys, rows, a.operand, packed);
@@ -109,7 +136,8 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
 }
 }  // namespace
 
-void attention_backward(Ctx& ctx, const AttentionBackwardArgs& args, std::span<const AttentionSequence> sequences) {
+void attention_backward(Ctx& ctx, const AttentionBackwardArgs& args,
+                        std::span<const AttentionSequence> sequences) {
   ctx.pool.run([&](int thread) {
     int64_t item = 0;
     for (const AttentionSequence& s : sequences)

@@ -27,7 +27,8 @@ constexpr Entry kLevels[] = {
     {"avx512",
      [] {
        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+              __builtin_cpu_supports("fma");
      },
      level_avx512},
 #endif
@@ -46,7 +47,8 @@ const Level& level_by_name(const std::string& name) {
   for (const Entry& e : kLevels) {
     known += std::string(known.empty() ? "" : ", ") + e.name;
     if (name != e.name) continue;
-    if (!e.runs_here()) fail("FRUGAL_ISA", "this machine cannot run level " + name, "unset it for the best level");
+    if (!e.runs_here())
+      fail("FRUGAL_ISA", "this machine cannot run level " + name, "unset it for the best level");
     return e.table();
   }
   fail("FRUGAL_ISA", "unknown level '" + name + "'", "known: " + known);

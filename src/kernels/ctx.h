@@ -10,7 +10,8 @@
 
 namespace frugal::kernels {
 
-// The level by name ("scalar", "avx2", "avx512"); throws Error when the name is unknown or the machine cannot run it.
+// The level by name ("scalar", "avx2", "avx512"); throws Error when the name is unknown or the machine cannot
+// run it.
 const Level& level_by_name(const std::string& name);
 // FRUGAL_ISA if set and not empty, else the best level of this machine.
 const Level& default_level();

@@ -25,8 +25,8 @@ Share share_of(int64_t total, int thread, int threads) {
   return {total * thread / threads, total * (thread + 1) / threads};
 }
 
-// Walks items of the given costs; calls f(item, first, last) with the part of the item's `units` units that fall into
-// this thread's share of the total cost.
+// Walks items of the given costs; calls f(item, first, last) with the part of the item's `units` units that
+// fall into this thread's share of the total cost.
 template <class Items, class Units, class Cost, class F>
 void for_share(const Items& items, Units units, Cost cost_per_unit, int thread, int threads, F f) {
   int64_t total = 0;
@@ -45,26 +45,31 @@ void for_share(const Items& items, Units units, Cost cost_per_unit, int thread, 
 }
 }  // namespace
 
-int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand) { return panel_count(n) * panel_bytes(k, operand); }
+int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand) {
+  return panel_count(n) * panel_bytes(k, operand);
+}
 
 int64_t packed_a_rows_size(int64_t rows, int64_t k) {
   return round_up(rows, kPanelRows) * (round_up(k, kChunk) / kChunk) * kChunkStride;
 }
-int64_t packed_a_cols_size(int64_t rows, int64_t k) { return round_up(rows, kPanelRows) * round_up(k, kBf16Block) + 16; }
+int64_t packed_a_cols_size(int64_t rows, int64_t k) {
+  return round_up(rows, kPanelRows) * round_up(k, kBf16Block) + 16;
+}
 
 void pack_b_rows(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst) {
   ctx.pool.parallel_for(panel_count(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p)
-      ctx.level.pack_b_rows(src + p * kPanelCols * ld, ld, std::min<int64_t>(kPanelCols, n - p * kPanelCols), k, operand,
-                            static_cast<char*>(dst) + p * panel_bytes(k, operand));
+      ctx.level.pack_b_rows(src + p * kPanelCols * ld, ld, std::min<int64_t>(kPanelCols, n - p * kPanelCols),
+                            k, operand, static_cast<char*>(dst) + p * panel_bytes(k, operand));
   });
 }
 
 void pack_b_cols(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst) {
   ctx.pool.parallel_for(panel_count(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p)
-      ctx.level.pack_b_cols(src + p * kPanelCols, ld, nullptr, std::min<int64_t>(kPanelCols, n - p * kPanelCols), k,
-                            operand, static_cast<char*>(dst) + p * panel_bytes(k, operand));
+      ctx.level.pack_b_cols(src + p * kPanelCols, ld, nullptr,
+                            std::min<int64_t>(kPanelCols, n - p * kPanelCols), k, operand,
+                            static_cast<char*>(dst) + p * panel_bytes(k, operand));
   });
 }
 
@@ -95,37 +100,42 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
 }  // namespace
 
 void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumulate) {
-  // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block once.
+  // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
+  // once.
   ctx.pool.run([&](int thread) {
     const auto units = [](const GemmGroup& g) {
       return (g.rows + kBlockRows - 1) / kBlockRows * panel_count(g.b.n);
     };
     const auto cost = [](const GemmGroup& g) { return std::min<int64_t>(g.rows, kBlockRows) * g.b.k; };
-    for_share(groups, units, cost, thread, ctx.pool.size(), [&](const GemmGroup& g, int64_t first, int64_t last) {
-      const int64_t panels = panel_count(g.b.n);
-      while (first < last) {
-        const int64_t block = first / panels;
-        const int64_t end = std::min(last, (block + 1) * panels);
-        const int64_t row = block * kBlockRows;
-        sweep_block(ctx, thread, g, row, std::min<int64_t>(kBlockRows, g.rows - row), first - block * panels,
-                    end - block * panels, accumulate);
-        first = end;
-      }
-    });
+    for_share(groups, units, cost, thread, ctx.pool.size(),
+              [&](const GemmGroup& g, int64_t first, int64_t last) {
+                const int64_t panels = panel_count(g.b.n);
+                while (first < last) {
+                  const int64_t block = first / panels;
+                  const int64_t end = std::min(last, (block + 1) * panels);
+                  const int64_t row = block * kBlockRows;
+                  sweep_block(ctx, thread, g, row, std::min<int64_t>(kBlockRows, g.rows - row),
+                              first - block * panels, end - block * panels, accumulate);
+                  first = end;
+                }
+              });
   });
 }
 
-void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate) { grouped_gemm(ctx, {&group, 1}, accumulate); }
+void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate) {
+  grouped_gemm(ctx, {&group, 1}, accumulate);
+}
 
 namespace {
 // dw rows [row0, row1) x panels [p0, p1).
-void gradient_part(Ctx& ctx, int thread, const WeightGradient& w, int64_t row0, int64_t row1, int64_t p0, int64_t p1,
-                   Accumulate accumulate) {
+void gradient_part(Ctx& ctx, int thread, const WeightGradient& w, int64_t row0, int64_t row1, int64_t p0,
+                   int64_t p1, Accumulate accumulate) {
   const int64_t bytes = panel_bytes(w.rows, w.operand);
   char* b = ctx.scratch<char>(thread, kSlotB, (p1 - p0) * bytes);
   for (int64_t p = p0; p < p1; ++p)
-    ctx.level.pack_b_cols(w.x + p * kPanelCols, w.ldx, w.index, std::min<int64_t>(kPanelCols, w.in - p * kPanelCols),
-                          w.rows, w.operand, b + (p - p0) * bytes);
+    ctx.level.pack_b_cols(w.x + p * kPanelCols, w.ldx, w.index,
+                          std::min<int64_t>(kPanelCols, w.in - p * kPanelCols), w.rows, w.operand,
+                          b + (p - p0) * bytes);
   for (int64_t row = row0; row < row1; row += kBlockRows) {
     const int64_t rows = std::min<int64_t>(kBlockRows, row1 - row);
     float* a = ctx.scratch<float>(thread, kSlotA, packed_a_cols_size(rows, w.rows));
@@ -150,17 +160,19 @@ void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients
   for (const WeightGradient& w : gradients) {
     blocks += row_blocks(w);
     panels += panel_count(w.in);
-    FRUGAL_ASSERT(accumulate != Accumulate::kStore || w.rows > 0, "nothing to store in a gradient of {} x {}", w.out, w.in);
+    FRUGAL_ASSERT(accumulate != Accumulate::kStore || w.rows > 0, "nothing to store in a gradient of {} x {}",
+                  w.out, w.in);
   }
   const int threads = ctx.pool.size();
-  // Threads take whole row blocks or whole column panels, whichever splits more finely; what is shared is packed by each.
+  // Threads take whole row blocks or whole column panels, whichever splits more finely; what is shared is
+  // packed by each.
   ctx.pool.run([&](int thread) {
     if (blocks >= panels) {
       for_share(
           gradients, row_blocks, [](const WeightGradient& w) { return w.in * w.rows; }, thread, threads,
           [&](const WeightGradient& w, int64_t first, int64_t last) {
-            gradient_part(ctx, thread, w, first * kBlockRows, std::min(w.out, last * kBlockRows), 0, panel_count(w.in),
-                          accumulate);
+            gradient_part(ctx, thread, w, first * kBlockRows, std::min(w.out, last * kBlockRows), 0,
+                          panel_count(w.in), accumulate);
           });
     } else {
       for_share(

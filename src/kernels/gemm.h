@@ -1,5 +1,5 @@
-// Products (docs/numerics.md, section 1). Every element of C is one fixed sequence of operations over k, so the
-// partition over threads, the neighbours of a row and the level change no bit.
+// Products (docs/numerics.md, section 1). Every element of C is one fixed sequence of operations over k, so
+// the partition over threads, the neighbours of a row and the level change no bit.
 #pragma once
 
 #include <span>
@@ -15,16 +15,17 @@ struct PackedB {
   int64_t n = 0, k = 0;
 };
 int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand);
-// Packs B(j,k) = src[j][k] ("rows": a weight [out, in] for forward) or src[k][j] ("cols": the same for backward).
+// Packs B(j,k) = src[j][k] ("rows": a weight [out, in] for forward) or src[k][j] ("cols": the same for
+// backward).
 void pack_b_rows(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst);
 void pack_b_cols(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst);
 
-// What a Linear layer multiplies with: y = x W^T, W [out, in]. The panels are written by pack_matrix() and carry the
-// version (optimizer step) of the values they were made from.
+// What a Linear layer multiplies with: y = x W^T, W [out, in]. The panels are written by pack_matrix() and
+// carry the version (optimizer step) of the values they were made from.
 struct Matrix {
   Operand operand = Operand::kF32;
   int64_t out = 0, in = 0;
-  void* panels = nullptr;           // for y = x W^T
+  void* panels = nullptr;             // for y = x W^T
   void* panels_transposed = nullptr;  // for dx = dy W; null when the model is not trained
   int64_t version = -1;
 

@@ -1,40 +1,44 @@
-// Level: one instruction set's implementation of every primitive, as a table of plain function pointers. All levels
-// compute the same bits (docs/numerics.md); which one runs is chosen once, by cpuid's feature bits.
+// Level: one instruction set's implementation of every primitive, as a table of plain function pointers. All
+// levels compute the same bits (docs/numerics.md); which one runs is chosen once, by cpuid's feature bits.
 //
 // A product C[i][j] = sum_k A(i,k) B(j,k) is computed from packed operands:
-//   A block   up to kBlockRows rows in panels of kPanelRows rows. Two layouts, both straight copies of their source:
+//   A block   up to kBlockRows rows in panels of kPanelRows rows. Two layouts, both straight copies of their
+//   source:
 //             kRowMajor  [panel][k / kChunk][kPanelRows][kChunkStride] (source has k contiguous),
 //             kKMajor    [panel][k][kPanelRows]                        (source has rows contiguous).
-//   B panel   kPanelCols columns: f32 [k][32]; bf16 [k / 2][32][2], k padded with zeros to a multiple of 32. The bf16
-//             layout is what an AMX B tile loads (16 pairs x 16 columns), so an AMX level changes A's packing only.
+//   B panel   kPanelCols columns: f32 [k][32]; bf16 [k / 2][32][2], k padded with zeros to a multiple of 32.
+//   The bf16
+//             layout is what an AMX B tile loads (16 pairs x 16 columns), so an AMX level changes A's packing
+//             only.
 // Values of A are f32 numbers, already rounded to bf16 when the product is a bf16 one.
 //
-// This header is included by the level files and must stay free of inline functions (see levels/level_avx2.cc).
+// This header is included by the level files and must stay free of inline functions (see
+// levels/level_avx2.cc).
 #pragma once
 
 #include <stdint.h>
 
 namespace frugal::kernels {
 
-enum class Operand : int { kF32, kBF16 };                 // the type in which a product takes its operands
+enum class Operand : int { kF32, kBF16 };  // the type in which a product takes its operands
 enum class ALayout : int { kRowMajor, kKMajor };
 // What happens to C: overwritten; the finished product added once; or an unfinished accumulator continued.
 enum class Accumulate : int { kStore, kAddFinished, kContinue };
 
-constexpr int64_t kPanelRows = 12;  // AVX-512: 12 x 2 accumulators + 2 operands fill 32 registers
-constexpr int64_t kPanelCols = 32;  // two AVX-512 registers, two AMX tiles
-constexpr int64_t kBlockRows = 96;  // A rows per pass over B: 96 x 256 x 4 B = 96 KiB stays in L2 beside B
-constexpr int64_t kChunk = 256;  // k per A chunk, so that row offsets are compile-time displacements
+constexpr int64_t kPanelRows = 12;     // AVX-512: 12 x 2 accumulators + 2 operands fill 32 registers
+constexpr int64_t kPanelCols = 32;     // two AVX-512 registers, two AMX tiles
+constexpr int64_t kBlockRows = 96;     // A rows per pass over B: 96 x 256 x 4 B = 96 KiB stays in L2 beside B
+constexpr int64_t kChunk = 256;        // k per A chunk, so that row offsets are compile-time displacements
 constexpr int64_t kChunkStride = 272;  // kChunk + one line: rows fall into different cache sets
-constexpr int64_t kBf16Block = 32;  // k per block of the bf16 rule
+constexpr int64_t kBf16Block = 32;     // k per block of the bf16 rule
 
 struct SweepArgs {
-  const float* a;         // packed A block
+  const float* a;  // packed A block
   ALayout a_layout;
-  int64_t rows;           // 1 .. kBlockRows
-  const void* b;          // first packed B panel; the next ones follow
-  int64_t k;              // unpadded
-  int64_t columns;        // columns of C, any number
+  int64_t rows;     // 1 .. kBlockRows
+  const void* b;    // first packed B panel; the next ones follow
+  int64_t k;        // unpadded
+  int64_t columns;  // columns of C, any number
   float* c;
   int64_t ldc;
   Accumulate accumulate;
@@ -56,23 +60,26 @@ struct Level {
 
   // ---- products (levels/products.inl) ----
   void (*sweep)(const SweepArgs&);
-  // Packs rows [0, rows) of A(i,k) = src[index ? index[i] : i][k]; row stride ld. dst: a_block_size(rows, k) floats.
-  void (*pack_a_rows)(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k, Operand, float* dst);
+  // Packs rows [0, rows) of A(i,k) = src[index ? index[i] : i][k]; row stride ld. dst: a_block_size(rows, k)
+  // floats.
+  void (*pack_a_rows)(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k, Operand,
+                      float* dst);
   // Packs A(i,k) = src[k][i].
   void (*pack_a_cols)(const float* src, int64_t ld, int64_t rows, int64_t k, Operand, float* dst);
   // Packs one B panel, B(j,k) = src[j][k], columns <= 32 (missing ones are zero).
   void (*pack_b_rows)(const float* src, int64_t ld, int64_t columns, int64_t k, Operand, void* dst);
   // Packs one B panel, B(j,k) = src[index ? index[k] : k][j].
-  void (*pack_b_cols)(const float* src, int64_t ld, const int32_t* index, int64_t columns, int64_t k, Operand, void* dst);
+  void (*pack_b_cols)(const float* src, int64_t ld, const int32_t* index, int64_t columns, int64_t k, Operand,
+                      void* dst);
 
   // ---- rows (levels/rows.inl); n is the row's length ----
   void (*round_bf16)(const float* x, int64_t n, float* y);
-  void (*add)(const float* a, const float* b, int64_t n, float* y);   // y = a + b
-  void (*add_scaled)(float s, const float* x, int64_t n, float* y);   // y = fma(s, x, y)
-  void (*scale)(float s, const float* x, int64_t n, float* y);        // y = s * x
-  void (*divide)(float s, const float* x, int64_t n, float* y);       // y = x / s
-  void (*scale_add)(float a, const float* x, int64_t n, float* y);    // y = fma(y, a, x)
-  float (*dot)(const float* a, const float* b, int64_t n);            // 16 lanes, folded 8, 4, 2, 1
+  void (*add)(const float* a, const float* b, int64_t n, float* y);  // y = a + b
+  void (*add_scaled)(float s, const float* x, int64_t n, float* y);  // y = fma(s, x, y)
+  void (*scale)(float s, const float* x, int64_t n, float* y);       // y = s * x
+  void (*divide)(float s, const float* x, int64_t n, float* y);      // y = x / s
+  void (*scale_add)(float a, const float* x, int64_t n, float* y);   // y = fma(y, a, x)
+  float (*dot)(const float* a, const float* b, int64_t n);           // 16 lanes, folded 8, 4, 2, 1
   float (*sum_squares)(const float* x, int64_t n);
   float (*row_sum)(const float* x, int64_t n);
   float (*row_max)(const float* x, int64_t n);
@@ -83,7 +90,8 @@ struct Level {
   // Rotates adjacent pairs by the angle (sign 1) or back (sign -1).
   void (*rope)(const float* x, const float* cos, const float* sin, float sign, int64_t pairs, float* y);
   void (*swiglu)(const float* gate, const float* up, int64_t n, float* y);  // y = silu(gate) * up
-  void (*swiglu_backward)(const float* gate, const float* up, const float* dy, int64_t n, float* dgate, float* dup);
+  void (*swiglu_backward)(const float* gate, const float* up, const float* dy, int64_t n, float* dgate,
+                          float* dup);
   void (*sigmoid)(const float* x, int64_t n, float* y);
   void (*softmax)(const float* x, int64_t n, float* y);
   float (*exp_sum)(const float* x, float m, int64_t n, float* y);  // y = exp(x - m); returns the row sum of y
@@ -92,8 +100,8 @@ struct Level {
   float (*log1)(float x);
   // One block of keys of the online softmax, forward and backward (docs/numerics.md, section 3; rows.inl).
   float (*attention_block)(float* s, float scale, int64_t n, bool first_block, float* m, float* l, float* p);
-  void (*attention_backward_block)(const float* s, float scale, float lse, const float* dp, float d, int64_t n, float* p,
-                                   float* ds);
+  void (*attention_backward_block)(const float* s, float scale, float lse, const float* dp, float d,
+                                   int64_t n, float* p, float* ds);
   void (*adamw)(const AdamwArgs&);
 };
 

@@ -555,8 +555,8 @@ TEST(LevelObjects, ExportNothingButTheirTable) {
     if (level && type == 17 && std::string("TDBRVWuCG").find(line[type]) != std::string::npos) {
       const std::string name = line.substr(type + 2);
       const bool table = name.starts_with("frugal::kernels::level_") && name.ends_with("()");
-      const bool sanitizer =
-          name.starts_with("__odr_asan") || name.starts_with("typeinfo ") || name.starts_with("DW.ref.");  // data
+      const bool sanitizer = name.starts_with("__odr_asan") || name.starts_with("typeinfo ") ||
+                             name.starts_with("DW.ref.");  // data
       EXPECT_TRUE(table || sanitizer) << object << " exports " << name;
     }
     line.clear();

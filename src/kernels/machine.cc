@@ -47,7 +47,8 @@ double product_flops(Ctx& ctx, Operand operand) {
       for (int64_t t = begin; t < end; ++t) {
         Work& w = work[static_cast<size_t>(t)];
         for (int r = 0; r < kRepeats; ++r)
-          ctx.level.sweep({w.a.data(), ALayout::kRowMajor, kRows, w.b.get(), kK, kColumns, w.c.get(), kColumns, Accumulate::kStore, operand});
+          ctx.level.sweep({w.a.data(), ALayout::kRowMajor, kRows, w.b.get(), kK, kColumns, w.c.get(),
+                           kColumns, Accumulate::kStore, operand});
       }
     });
     best = std::max(best, 2.0 * kRows * kK * kColumns * kRepeats * ctx.pool.size() / since(start));
@@ -66,7 +67,8 @@ double read_bandwidth(Ctx& ctx) {
   for (int run = 0; run < 3; ++run) {
     const auto start = Clock::now();
     ctx.pool.parallel_for(kBytes / 4 / kBlock, [&](int64_t begin, int64_t end, int thread) {
-      for (int64_t i = begin; i < end; ++i) sums[static_cast<size_t>(thread)] += ctx.level.row_sum(memory.get() + i * kBlock, kBlock);
+      for (int64_t i = begin; i < end; ++i)
+        sums[static_cast<size_t>(thread)] += ctx.level.row_sum(memory.get() + i * kBlock, kBlock);
     });
     best = std::max(best, static_cast<double>(kBytes) / since(start));
   }

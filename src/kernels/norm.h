@@ -6,10 +6,11 @@
 namespace frugal::kernels {
 
 // x [T, n] with row stride ldx -> y [T, n] contiguous. r [T] receives 1 / rms (for backward), or null.
-void rmsnorm(Ctx& ctx, const float* x, int64_t ldx, const float* w, float eps, int64_t tokens, int64_t n, float* y, float* r);
+void rmsnorm(Ctx& ctx, const float* x, int64_t ldx, const float* w, float eps, int64_t tokens, int64_t n,
+             float* y, float* r);
 
-// With g = w dy: dx += r g - x r^3 dot(g, x) / n (row stride lddx); dw += sum over tokens of dy x r, summed in blocks
-// of 128 tokens, ascending (docs/numerics.md, section 5).
+// With g = w dy: dx += r g - x r^3 dot(g, x) / n (row stride lddx); dw += sum over tokens of dy x r, summed
+// in blocks of 128 tokens, ascending (docs/numerics.md, section 5).
 void rmsnorm_backward(Ctx& ctx, const float* x, int64_t ldx, const float* w, const float* r, const float* dy,
                       int64_t tokens, int64_t n, float* dx, int64_t lddx, float* dw);
 

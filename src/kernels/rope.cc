@@ -68,7 +68,8 @@ void rope(Ctx& ctx, const RopeTable& table, const int32_t* positions, int64_t to
           int64_t token_stride, int64_t head_stride, float sign) {
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      FRUGAL_ASSERT(positions[t] < table.positions(), "position {} of a table of {}", positions[t], table.positions());
+      FRUGAL_ASSERT(positions[t] < table.positions(), "position {} of a table of {}", positions[t],
+                    table.positions());
       for (int64_t h = 0; h < heads; ++h) {
         float* v = x + t * token_stride + h * head_stride;
         ctx.level.rope(v, table.cos(positions[t]), table.sin(positions[t]), sign, table.pairs(), v);

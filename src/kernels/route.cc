@@ -42,10 +42,12 @@ struct Picker {
 };
 
 // Experts outside the chosen groups are excluded with minus infinity: biased scores may be negative.
-void choose_experts(const RouteConfig& c, const float* scores, const float* bias, Picker* p, int32_t* indices) {
+void choose_experts(const RouteConfig& c, const float* scores, const float* bias, Picker* p,
+                    int32_t* indices) {
   const int64_t experts = c.n_routed_experts, size = experts / c.n_group;
   p->choice.resize(static_cast<size_t>(experts));
-  for (int64_t e = 0; e < experts; ++e) p->choice[static_cast<size_t>(e)] = bias ? scores[e] + bias[e] : scores[e];
+  for (int64_t e = 0; e < experts; ++e)
+    p->choice[static_cast<size_t>(e)] = bias ? scores[e] + bias[e] : scores[e];
   if (c.n_group > 1) {
     p->groups.resize(static_cast<size_t>(c.n_group));
     for (int64_t g = 0; g < c.n_group; ++g)
@@ -85,14 +87,17 @@ void sort_by_expert(const RouteConfig& c, int64_t tokens, const Routing& out) {
 }
 }  // namespace
 
-void route(Ctx& ctx, const RouteConfig& c, const float* logits, const float* bias, int64_t tokens, const Routing& out) {
+void route(Ctx& ctx, const RouteConfig& c, const float* logits, const float* bias, int64_t tokens,
+           const Routing& out) {
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     Picker picker;
     for (int64_t t = begin; t < end; ++t) {
       float* s = out.scores + t * experts;
-      if (c.sigmoid) ctx.level.sigmoid(logits + t * experts, experts, s);
-      else ctx.level.softmax(logits + t * experts, experts, s);
+      if (c.sigmoid)
+        ctx.level.sigmoid(logits + t * experts, experts, s);
+      else
+        ctx.level.softmax(logits + t * experts, experts, s);
       int32_t* indices = out.indices + t * top_k;
       choose_experts(c, s, bias, &picker, indices);
       const float sum = normalises(c) ? chosen_sum(s, indices, top_k) : 1.0f;
@@ -112,7 +117,8 @@ void raw_top_k(const float* scores, int64_t experts, int64_t top_k, int32_t* ind
 double balance_loss(const RouteConfig& c, const BalanceArgs& args, const Routing& routing, int64_t tokens,
                     std::vector<float>* f) {
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok, length = args.length;
-  FRUGAL_ASSERT(length > 0 && tokens % length == 0, "{} tokens are not whole sequences of {}", tokens, length);
+  FRUGAL_ASSERT(length > 0 && tokens % length == 0, "{} tokens are not whole sequences of {}", tokens,
+                length);
   const int64_t sequences = tokens / length;
   f->assign(static_cast<size_t>(sequences * experts), 0.0f);
   std::vector<int32_t> top(static_cast<size_t>(top_k));
@@ -124,14 +130,17 @@ double balance_loss(const RouteConfig& c, const BalanceArgs& args, const Routing
     for (int64_t t = q * length; t < (q + 1) * length; ++t) {
       const float* s = routing.scores + t * experts;
       // V3 counts the largest raw scores; V2's code counts the actual choice (both without gradient).
-      if (c.sigmoid) raw_top_k(s, experts, top_k, top.data());
-      else std::copy_n(routing.indices + t * top_k, top_k, top.data());
+      if (c.sigmoid)
+        raw_top_k(s, experts, top_k, top.data());
+      else
+        std::copy_n(routing.indices + t * top_k, top_k, top.data());
       for (int32_t e : top) ++counts[static_cast<size_t>(e)];
       const float sum = std::accumulate(s, s + experts, 0.0f);
       for (int64_t e = 0; e < experts; ++e) mean[static_cast<size_t>(e)] += static_cast<double>(s[e] / sum);
     }
     for (int64_t e = 0; e < experts; ++e) {
-      const double fe = static_cast<double>(experts * counts[static_cast<size_t>(e)]) / static_cast<double>(top_k * length);
+      const double fe =
+          static_cast<double>(experts * counts[static_cast<size_t>(e)]) / static_cast<double>(top_k * length);
       const double weight = args.alpha * fe / static_cast<double>(length * args.sequences_in_batch);
       (*f)[static_cast<size_t>(q * experts + e)] = static_cast<float>(weight);
       total += weight * mean[static_cast<size_t>(e)];
@@ -142,7 +151,8 @@ double balance_loss(const RouteConfig& c, const BalanceArgs& args, const Routing
 
 namespace {
 // Gradient of the chosen weights with respect to the raw scores; ds is zero elsewhere.
-void weights_backward(const RouteConfig& c, const float* s, const int32_t* indices, const float* dw, float* ds) {
+void weights_backward(const RouteConfig& c, const float* s, const int32_t* indices, const float* dw,
+                      float* ds) {
   const int64_t top_k = c.num_experts_per_tok;
   std::fill_n(ds, c.n_routed_experts, 0.0f);
   if (!normalises(c)) {
@@ -156,8 +166,8 @@ void weights_backward(const RouteConfig& c, const float* s, const int32_t* indic
 }
 }  // namespace
 
-void route_backward(Ctx& ctx, const RouteConfig& c, const Routing& routing, int64_t tokens, const float* dweights,
-                    const std::vector<float>& f, int64_t length, float* dlogits) {
+void route_backward(Ctx& ctx, const RouteConfig& c, const Routing& routing, int64_t tokens,
+                    const float* dweights, const std::vector<float>& f, int64_t length, float* dlogits) {
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {

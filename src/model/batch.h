@@ -1,5 +1,5 @@
-// TokenBatch: a flat list of tokens of many sequences. Training rows, prefill chunks, decode steps and verification of
-// drafts are all this one thing (docs/architecture.md).
+// TokenBatch: a flat list of tokens of many sequences. Training rows, prefill chunks, decode steps and
+// verification of drafts are all this one thing (docs/architecture.md).
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ struct TokenBatch {
   std::vector<BatchSequence> sequences;
 
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
-  void add(const int32_t* ids, int64_t n, int64_t first_position, const int32_t* pages = nullptr, bool absorbed = false) {
+  void add(const int32_t* ids, int64_t n, int64_t first_position, const int32_t* pages = nullptr,
+           bool absorbed = false) {
     sequences.push_back({size(), n, first_position, pages, absorbed});
     tokens.insert(tokens.end(), ids, ids + n);
     for (int64_t i = 0; i < n; ++i) positions.push_back(static_cast<int32_t>(first_position + i));

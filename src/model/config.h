@@ -1,4 +1,5 @@
-// ModelConfig: a DeepSeek-V3-family model as its Hugging Face config.json describes it. Field names are the file's.
+// ModelConfig: a DeepSeek-V3-family model as its Hugging Face config.json describes it. Field names are the
+// file's.
 #pragma once
 
 #include <string>
@@ -38,12 +39,12 @@ struct ModelConfig {
 
   double rms_norm_eps = 1e-6;
   bool tie_word_embeddings = false;
-  int32_t bos_token_id = -1;              // -1: none
-  std::vector<int32_t> eos_token_ids;     // a number or a list in the file
-  std::string torch_dtype = "bfloat16";   // of the stored weights
+  int32_t bos_token_id = -1;             // -1: none
+  std::vector<int32_t> eos_token_ids;    // a number or a list in the file
+  std::string torch_dtype = "bfloat16";  // of the stored weights
   // quantization_config of published FP8 checkpoints: e4m3, blocks of 128 x 128, dynamic activations.
   bool fp8 = false;
-  bool ue8m0_scales = false;              // scale_fmt "ue8m0"
+  bool ue8m0_scales = false;  // scale_fmt "ue8m0"
 
   std::vector<std::string> unknown_fields;  // in the file, not known to us, ignored
 
@@ -56,15 +57,18 @@ struct ModelConfig {
     return layer >= num_hidden_layers || (layer >= first_k_dense_replace && layer % moe_layer_freq == 0);
   }
   bool has_correction_bias() const { return topk_method == "noaux_tc"; }
-  float softmax_scale() const { return static_cast<float>(kernels::attention_softmax_scale(rope, qk_head_dim())); }
+  float softmax_scale() const {
+    return static_cast<float>(kernels::attention_softmax_scale(rope, qk_head_dim()));
+  }
   kernels::RouteConfig route() const;
 };
 
-// eps of q_a_layernorm and kv_a_layernorm: Hugging Face's default, whatever rms_norm_eps says (Moonlight has 1e-5).
+// eps of q_a_layernorm and kv_a_layernorm: Hugging Face's default, whatever rms_norm_eps says (Moonlight has
+// 1e-5).
 inline constexpr float kLoraNormEps = 1e-6f;
 
-// Parses and checks; `name` stands in error messages (the file's path). Throws Error naming the field for impossible
-// shapes, contradictions, and fields that would change the result but are not implemented.
+// Parses and checks; `name` stands in error messages (the file's path). Throws Error naming the field for
+// impossible shapes, contradictions, and fields that would change the result but are not implemented.
 ModelConfig parse_config(std::string_view json, const std::string& name);
 ModelConfig load_config(const std::string& directory);  // directory/config.json
 // Checks shapes and ranges of a config that was filled by hand (a recipe); also called by parse_config.

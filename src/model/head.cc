@@ -32,9 +32,11 @@ void head_loss(kernels::Ctx& ctx, const Model& m, const HeadLossArgs& a, Arena* 
     const float* h = a.h + t * w.in;
     head_logits(ctx, m, h, n, logits);
     if (a.logits) (*a.logits)("logits", logits, n, w.out);
-    kernels::cross_entropy(ctx, logits, w.out, a.targets + t, n, a.gradient_scale, a.nll + t, a.best ? a.best + t : nullptr);
+    kernels::cross_entropy(ctx, logits, w.out, a.targets + t, n, a.gradient_scale, a.nll + t,
+                           a.best ? a.best + t : nullptr);
     if (!train) continue;
-    kernels::gemm(ctx, {logits, w.out, nullptr, n, w.matrix.backward(), a.dh + t * w.in, w.in}, Accumulate::kStore);
+    kernels::gemm(ctx, {logits, w.out, nullptr, n, w.matrix.backward(), a.dh + t * w.in, w.in},
+                  Accumulate::kStore);
     // One product over all tokens: the unfinished accumulator continues from chunk to chunk.
     kernels::weight_gradient(ctx, {logits, w.out, h, w.in, nullptr, n, dw, w.out, w.in, w.matrix.operand},
                              t == 0 ? Accumulate::kStore : Accumulate::kContinue);

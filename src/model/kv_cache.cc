@@ -12,7 +12,8 @@ kernels::PageLayout absorbed_layout(const ModelConfig& c, kernels::Operand opera
 }
 
 int64_t KvCache::page_bytes(const ModelConfig& c, kernels::Operand operand, bool absorbed) {
-  return c.num_hidden_layers * (absorbed ? absorbed_layout(c, operand) : expanded_layout(c, operand)).page_bytes();
+  return c.num_hidden_layers *
+         (absorbed ? absorbed_layout(c, operand) : expanded_layout(c, operand)).page_bytes();
 }
 
 KvCache::KvCache(const ModelConfig& c, kernels::Operand operand, bool absorbed, int64_t pages)

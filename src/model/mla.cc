@@ -15,8 +15,8 @@ struct Dims {
 };
 Dims dims_of(const Pass& p) {
   const ModelConfig& c = p.config;
-  return {p.tokens(), c.num_attention_heads, c.qk_nope_head_dim, c.qk_rope_head_dim, c.qk_head_dim(), c.v_head_dim,
-          c.kv_lora_rank, c.hidden_size};
+  return {p.tokens(),      c.num_attention_heads, c.qk_nope_head_dim, c.qk_rope_head_dim,
+          c.qk_head_dim(), c.v_head_dim,          c.kv_lora_rank,     c.hidden_size};
 }
 
 // k [n, H, qk] from kv [n, H, nope + v] and k_pe (row stride ld_pe).
@@ -40,7 +40,8 @@ struct PageLists {
 // Zeroed pages of one layer for `tokens` positions, cut from `base`.
 std::vector<std::byte*> page_list(const kernels::PageLayout& layout, std::byte* base, int64_t tokens) {
   std::vector<std::byte*> list;
-  for (int64_t t = 0; t < tokens; t += kernels::kPageTokens) list.push_back(base + t / kernels::kPageTokens * layout.page_bytes());
+  for (int64_t t = 0; t < tokens; t += kernels::kPageTokens)
+    list.push_back(base + t / kernels::kPageTokens * layout.page_bytes());
   return list;
 }
 std::vector<std::byte*> cache_pages(const Pass& p, const BatchSequence& s) {
@@ -75,7 +76,8 @@ void attend_expanded(const Pass& p, LayerSaved* s) {
     }
     const kernels::Pages list{pages.lists.back().data()};
     writes.push_back({layout, list, q.first_position, q.tokens, k + q.first_row * d.H * d.qk, d.H * d.qk,
-                      s->kv + q.first_row * d.H * (d.nope + d.v) + d.nope, d.H * (d.nope + d.v), d.nope + d.v});
+                      s->kv + q.first_row * d.H * (d.nope + d.v) + d.nope, d.H * (d.nope + d.v),
+                      d.nope + d.v});
     sequences.push_back({list, q.first_row, q.tokens, q.first_position});
   }
   kernels::write_pages(p.ctx, writes);
@@ -89,26 +91,34 @@ void write_latents(const Pass& p, const LayerSaved& s) {
   float* keys = p.arena.alloc<float>(d.T * width);
   for (int64_t t = 0; t < d.T; ++t) {
     std::memcpy(keys + t * width, s.c_kv + t * d.kv_lora, static_cast<size_t>(d.kv_lora) * sizeof(float));
-    std::memcpy(keys + t * width + d.kv_lora, s.kv_a + t * width + d.kv_lora, static_cast<size_t>(d.rope) * sizeof(float));
+    std::memcpy(keys + t * width + d.kv_lora, s.kv_a + t * width + d.kv_lora,
+                static_cast<size_t>(d.rope) * sizeof(float));
   }
   for (const BatchSequence& q : p.batch.sequences) {
     const auto list = cache_pages(p, q);
-    const kernels::PageWrite w{p.cache->layout(), {list.data()}, q.first_position, q.tokens, keys + q.first_row * width,
-                               width, s.c_kv + q.first_row * d.kv_lora, d.kv_lora, 0};
+    const kernels::PageWrite w{p.cache->layout(),
+                               {list.data()},
+                               q.first_position,
+                               q.tokens,
+                               keys + q.first_row * width,
+                               width,
+                               s.c_kv + q.first_row * d.kv_lora,
+                               d.kv_lora,
+                               0};
     kernels::write_pages(p.ctx, {&w, 1});
   }
 }
 
-// 7 for the prompt tokens of one sequence in an absorbed cache: keys and values of all positions so far are expanded
-// again from the cached latents, so that the bits are those of training.
+// 7 for the prompt tokens of one sequence in an absorbed cache: keys and values of all positions so far are
+// expanded again from the cached latents, so that the bits are those of training.
 void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSequence& q, LayerSaved* s) {
   const Dims d = dims_of(p);
   const int64_t n = q.first_position + q.tokens, width = d.kv_lora + d.rope;
   auto latents = aligned_array<float>(n * width);
   const auto cached = cache_pages(p, q);
   for (int64_t t = 0; t < n; ++t)
-    kernels::read_key(p.cache->layout(), cached[static_cast<size_t>(t / kernels::kPageTokens)], t % kernels::kPageTokens, 0,
-                      0, width, latents.get() + t * width);
+    kernels::read_key(p.cache->layout(), cached[static_cast<size_t>(t / kernels::kPageTokens)],
+                      t % kernels::kPageTokens, 0, 0, width, latents.get() + t * width);
   auto kv = aligned_array<float>(n * d.H * (d.nope + d.v));
   linear(p, w.kv_b_proj, latents.get(), width, n, kv.get());
   auto k = aligned_array<float>(n * d.H * d.qk);
@@ -117,25 +127,29 @@ void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSe
   auto memory = aligned_array<std::byte>(pages_for(n) * layout.page_bytes());
   std::memset(memory.get(), 0, static_cast<size_t>(pages_for(n) * layout.page_bytes()));
   const auto list = page_list(layout, memory.get(), n);
-  const kernels::PageWrite write{layout, {list.data()}, 0, n, k.get(), d.H * d.qk, kv.get() + d.nope,
-                                 d.H * (d.nope + d.v), d.nope + d.v};
+  const kernels::PageWrite write{
+      layout,      {list.data()}, 0, n, k.get(), d.H * d.qk, kv.get() + d.nope, d.H * (d.nope + d.v),
+      d.nope + d.v};
   kernels::write_pages(p.ctx, {&write, 1});
   const kernels::AttentionSequence sequence{{list.data()}, q.first_row, q.tokens, q.first_position};
   kernels::attention(p.ctx, {layout, d.H, p.config.softmax_scale(), s->q, s->attn, nullptr}, {&sequence, 1});
 }
 
 // 6 and 7 for sampled tokens in an absorbed cache.
-void attend_absorbed(const Pass& p, const AttentionWeights& w, const std::vector<BatchSequence>& absorbed, LayerSaved* s) {
+void attend_absorbed(const Pass& p, const AttentionWeights& w, const std::vector<BatchSequence>& absorbed,
+                     LayerSaved* s) {
   const Dims d = dims_of(p);
   const int64_t width = d.kv_lora + d.rope;
-  FRUGAL_ASSERT(static_cast<int64_t>(w.absorbed_k.size()) == d.H, "absorbed weights of layer {} are not packed", p.layer);
+  FRUGAL_ASSERT(static_cast<int64_t>(w.absorbed_k.size()) == d.H,
+                "absorbed weights of layer {} are not packed", p.layer);
   std::vector<int32_t> rows;
   std::vector<std::vector<std::byte*>> lists;
   std::vector<kernels::AttentionSequence> sequences;
   lists.reserve(absorbed.size());
   for (const BatchSequence& q : absorbed) {
     lists.push_back(cache_pages(p, q));
-    sequences.push_back({{lists.back().data()}, static_cast<int64_t>(rows.size()), q.tokens, q.first_position});
+    sequences.push_back(
+        {{lists.back().data()}, static_cast<int64_t>(rows.size()), q.tokens, q.first_position});
     for (int64_t t = 0; t < q.tokens; ++t) rows.push_back(static_cast<int32_t>(q.first_row + t));
   }
   const int64_t n = static_cast<int64_t>(rows.size());
@@ -144,18 +158,20 @@ void attend_absorbed(const Pass& p, const AttentionWeights& w, const std::vector
   float* out = p.arena.alloc<float>(n * d.H * d.v);
   std::vector<kernels::GemmGroup> groups;
   for (int64_t h = 0; h < d.H; ++h)
-    groups.push_back({s->q + h * d.qk, d.H * d.qk, rows.data(), n, w.absorbed_k[static_cast<size_t>(h)].forward(),
-                      qa + h * width, d.H * width});
+    groups.push_back({s->q + h * d.qk, d.H * d.qk, rows.data(), n,
+                      w.absorbed_k[static_cast<size_t>(h)].forward(), qa + h * width, d.H * width});
   kernels::grouped_gemm(p.ctx, groups, Accumulate::kStore);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t h = 0; h < d.H; ++h)
-      std::memcpy(qa + (i * d.H + h) * width + d.kv_lora, s->q + (rows[static_cast<size_t>(i)] * d.H + h) * d.qk + d.nope,
+      std::memcpy(qa + (i * d.H + h) * width + d.kv_lora,
+                  s->q + (rows[static_cast<size_t>(i)] * d.H + h) * d.qk + d.nope,
                   static_cast<size_t>(d.rope) * sizeof(float));
-  kernels::attention(p.ctx, {p.cache->layout(), d.H, p.config.softmax_scale(), qa, context, nullptr}, sequences);
+  kernels::attention(p.ctx, {p.cache->layout(), d.H, p.config.softmax_scale(), qa, context, nullptr},
+                     sequences);
   groups.clear();
   for (int64_t h = 0; h < d.H; ++h)
-    groups.push_back({context + h * d.kv_lora, d.H * d.kv_lora, nullptr, n, w.absorbed_v[static_cast<size_t>(h)].forward(),
-                      out + h * d.v, d.H * d.v});
+    groups.push_back({context + h * d.kv_lora, d.H * d.kv_lora, nullptr, n,
+                      w.absorbed_v[static_cast<size_t>(h)].forward(), out + h * d.v, d.H * d.v});
   kernels::grouped_gemm(p.ctx, groups, Accumulate::kStore);
   for (int64_t i = 0; i < n; ++i)
     std::memcpy(s->attn + rows[static_cast<size_t>(i)] * d.H * d.v, out + i * d.H * d.v,
@@ -166,8 +182,10 @@ void attend_with_latent_cache(const Pass& p, const AttentionWeights& w, LayerSav
   write_latents(p, *s);
   std::vector<BatchSequence> absorbed;
   for (const BatchSequence& q : p.batch.sequences) {
-    if (q.absorbed) absorbed.push_back(q);
-    else attend_from_latents(p, w, q, s);
+    if (q.absorbed)
+      absorbed.push_back(q);
+    else
+      attend_from_latents(p, w, q, s);
   }
   if (!absorbed.empty()) attend_absorbed(p, w, absorbed, s);
 }
@@ -179,19 +197,22 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   const int64_t width = d.kv_lora + d.rope;
   const int64_t mark = p.arena.used();
   // 1 norm_in
-  kernels::rmsnorm(p.ctx, s->x_in, d.hidden, norm.data, static_cast<float>(c.rms_norm_eps), d.T, d.hidden, s->norm_in, s->r_in);
+  kernels::rmsnorm(p.ctx, s->x_in, d.hidden, norm.data, static_cast<float>(c.rms_norm_eps), d.T, d.hidden,
+                   s->norm_in, s->r_in);
   // 2 q
   if (c.q_lora_rank == 0) {
     linear(p, w.q_proj, s->norm_in, d.hidden, d.T, s->q);
   } else {
     linear(p, w.q_a_proj, s->norm_in, d.hidden, d.T, s->q_a);
-    kernels::rmsnorm(p.ctx, s->q_a, c.q_lora_rank, w.q_a_layernorm.data, kLoraNormEps, d.T, c.q_lora_rank, s->q_norm, s->r_q);
+    kernels::rmsnorm(p.ctx, s->q_a, c.q_lora_rank, w.q_a_layernorm.data, kLoraNormEps, d.T, c.q_lora_rank,
+                     s->q_norm, s->r_q);
     linear(p, w.q_b_proj, s->q_norm, c.q_lora_rank, d.T, s->q);
   }
   // 3 kv_a
   linear(p, w.kv_a_proj, s->norm_in, d.hidden, d.T, s->kv_a);
   // 4 c_kv
-  kernels::rmsnorm(p.ctx, s->kv_a, width, w.kv_a_layernorm.data, kLoraNormEps, d.T, d.kv_lora, s->c_kv, s->r_kv);
+  kernels::rmsnorm(p.ctx, s->kv_a, width, w.kv_a_layernorm.data, kLoraNormEps, d.T, d.kv_lora, s->c_kv,
+                   s->r_kv);
   // 5 rope
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, d.H, s->q + d.nope, d.H * d.qk, d.qk, 1.0f);
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, 1, s->kv_a + d.kv_lora, width, width, 1.0f);
@@ -199,7 +220,8 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   if (p.probe) {
     float* k_pe = p.arena.alloc<float>(d.T * d.rope);
     for (int64_t t = 0; t < d.T; ++t)
-      std::memcpy(k_pe + t * d.rope, s->kv_a + t * width + d.kv_lora, static_cast<size_t>(d.rope) * sizeof(float));
+      std::memcpy(k_pe + t * d.rope, s->kv_a + t * width + d.kv_lora,
+                  static_cast<size_t>(d.rope) * sizeof(float));
     p.report("k_pe_rotated_pairs", k_pe, d.T, d.rope);
   }
   // 6 kv, 7 attention
@@ -214,13 +236,15 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   linear(p, w.o_proj, s->attn, d.H * d.v, d.T, out);
   p.report("attn_out", out, d.T, d.hidden);
   p.ctx.pool.parallel_for(d.T, [&](int64_t begin, int64_t end, int) {
-    p.ctx.level.add(s->x_in + begin * d.hidden, out + begin * d.hidden, (end - begin) * d.hidden, s->x_mid + begin * d.hidden);
+    p.ctx.level.add(s->x_in + begin * d.hidden, out + begin * d.hidden, (end - begin) * d.hidden,
+                    s->x_mid + begin * d.hidden);
   });
   p.arena.rewind(mark);
 }
 
 namespace {
-// 7 backward: dk -> the nope halves of dkv and the sum over heads (ascending) of the shared rope part; dv -> dkv.
+// 7 backward: dk -> the nope halves of dkv and the sum over heads (ascending) of the shared rope part; dv ->
+// dkv.
 void scatter_key_gradients(const Pass& p, const float* dk, const float* dv, float* dkv, float* dkv_a) {
   const Dims d = dims_of(p);
   p.ctx.pool.parallel_for(d.T, [&](int64_t begin, int64_t end, int) {
@@ -229,7 +253,8 @@ void scatter_key_gradients(const Pass& p, const float* dk, const float* dv, floa
       for (int64_t h = 0; h < d.H; ++h) {
         const int64_t row = t * d.H + h;
         std::memcpy(dkv + row * (d.nope + d.v), dk + row * d.qk, static_cast<size_t>(d.nope) * sizeof(float));
-        std::memcpy(dkv + row * (d.nope + d.v) + d.nope, dv + row * d.v, static_cast<size_t>(d.v) * sizeof(float));
+        std::memcpy(dkv + row * (d.nope + d.v) + d.nope, dv + row * d.v,
+                    static_cast<size_t>(d.v) * sizeof(float));
         p.ctx.level.add(k_pe, dk + row * d.qk + d.nope, d.rope, k_pe);
       }
     }
@@ -237,7 +262,8 @@ void scatter_key_gradients(const Pass& p, const float* dk, const float* dv, floa
 }
 }  // namespace
 
-void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, const LayerSaved& s, float* dx, float* grads) {
+void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, const LayerSaved& s,
+                  float* dx, float* grads) {
   const Dims d = dims_of(p);
   const ModelConfig& c = p.config;
   const int64_t width = d.kv_lora + d.rope;
@@ -254,10 +280,22 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
   std::vector<kernels::AttentionSequence> sequences;
   for (const BatchSequence& q : p.batch.sequences) sequences.push_back({{}, q.first_row, q.tokens, 0});
   kernels::attention_backward(p.ctx,
-                              {.operand = p.operand, .heads = d.H, .key_dim = d.qk, .value_dim = d.v,
-                               .scale = c.softmax_scale(), .q = s.q, .k = k, .v = s.kv + d.nope,
-                               .v_stride = d.H * (d.nope + d.v), .v_head_stride = d.nope + d.v, .out = s.attn,
-                               .dout = dattn, .lse = s.lse, .dq = dq, .dk = dk, .dv = dv},
+                              {.operand = p.operand,
+                               .heads = d.H,
+                               .key_dim = d.qk,
+                               .value_dim = d.v,
+                               .scale = c.softmax_scale(),
+                               .q = s.q,
+                               .k = k,
+                               .v = s.kv + d.nope,
+                               .v_stride = d.H * (d.nope + d.v),
+                               .v_head_stride = d.nope + d.v,
+                               .out = s.attn,
+                               .dout = dattn,
+                               .lse = s.lse,
+                               .dq = dq,
+                               .dk = dk,
+                               .dv = dv},
                               sequences);
   float* dkv = p.arena.alloc<float>(d.T * d.H * (d.nope + d.v));
   float* dkv_a = p.arena.alloc<float>(d.T * width);
@@ -270,8 +308,8 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, d.H, dq + d.nope, d.H * d.qk, d.qk, -1.0f);
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, 1, dkv_a + d.kv_lora, width, width, -1.0f);
   // 4 c_kv
-  kernels::rmsnorm_backward(p.ctx, s.kv_a, width, w.kv_a_layernorm.data, s.r_kv, dc_kv, d.T, d.kv_lora, dkv_a, width,
-                            grads + w.kv_a_layernorm.offset);
+  kernels::rmsnorm_backward(p.ctx, s.kv_a, width, w.kv_a_layernorm.data, s.r_kv, dc_kv, d.T, d.kv_lora, dkv_a,
+                            width, grads + w.kv_a_layernorm.offset);
   // 3 kv_a
   float* dnorm = p.arena.alloc<float>(d.T * d.hidden);
   linear_backward(p, w.kv_a_proj, dkv_a, s.norm_in, d.hidden, d.T, dnorm, grads);
@@ -283,8 +321,8 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
     linear_backward(p, w.q_b_proj, dq, s.q_norm, c.q_lora_rank, d.T, dq_norm, grads);
     float* dq_a = p.arena.alloc<float>(d.T * c.q_lora_rank);
     std::memset(dq_a, 0, static_cast<size_t>(d.T * c.q_lora_rank) * sizeof(float));
-    kernels::rmsnorm_backward(p.ctx, s.q_a, c.q_lora_rank, w.q_a_layernorm.data, s.r_q, dq_norm, d.T, c.q_lora_rank, dq_a,
-                              c.q_lora_rank, grads + w.q_a_layernorm.offset);
+    kernels::rmsnorm_backward(p.ctx, s.q_a, c.q_lora_rank, w.q_a_layernorm.data, s.r_q, dq_norm, d.T,
+                              c.q_lora_rank, dq_a, c.q_lora_rank, grads + w.q_a_layernorm.offset);
     linear_backward(p, w.q_a_proj, dq_a, s.norm_in, d.hidden, d.T, dnorm, grads, Accumulate::kAddFinished);
   }
   // 1 norm_in
@@ -293,8 +331,8 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
   p.arena.rewind(mark);
 }
 
-void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& c, kernels::Operand operand, const float* kv_b, int64_t version,
-                   AttentionWeights* w, std::vector<AlignedPtr<std::byte>>* memory) {
+void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& c, kernels::Operand operand, const float* kv_b,
+                   int64_t version, AttentionWeights* w, std::vector<AlignedPtr<std::byte>>* memory) {
   const int64_t nope = c.qk_nope_head_dim, v = c.v_head_dim, lora = c.kv_lora_rank;
   const auto room = [&](int64_t n, int64_t k) {
     memory->push_back(aligned_array<std::byte>(kernels::packed_b_bytes(n, k, operand)));

@@ -7,7 +7,8 @@
 //   6 kv = kv_b(c_kv)                                  [T, H, nope + v]
 //   7 k = [k_nope, k_pe], v;  attn = attention(q, k, v)  [T, H, v]
 //   8 out = o_proj(attn);  x_mid = x_in + out
-// Absorbed tokens replace 6 and 7: q_abs = W_UK^T q_nope, attention over [c_kv, k_pe] with values c_kv, attn = W_UV ctx.
+// Absorbed tokens replace 6 and 7: q_abs = W_UK^T q_nope, attention over [c_kv, k_pe] with values c_kv, attn
+// = W_UV ctx.
 #pragma once
 
 #include "model/pass.h"
@@ -18,11 +19,11 @@ namespace frugal::model {
 void mla_forward(const Pass& pass, const AttentionWeights& w, const Weight& norm, LayerSaved* s);
 
 // dx [T, hidden]: in, the gradient of x_mid; out, the gradient of x_in. Whole sequences without a cache only.
-void mla_backward(const Pass& pass, const AttentionWeights& w, const Weight& norm, const LayerSaved& s, float* dx,
-                  float* grads);
+void mla_backward(const Pass& pass, const AttentionWeights& w, const Weight& norm, const LayerSaved& s,
+                  float* dx, float* grads);
 
-// Packs the per-head halves of kv_b_proj that the absorbed form multiplies with. kv_b: f32 [H (nope + v), kv_lora].
-// The panels are appended to `memory`.
+// Packs the per-head halves of kv_b_proj that the absorbed form multiplies with. kv_b: f32 [H (nope + v),
+// kv_lora]. The panels are appended to `memory`.
 void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& config, kernels::Operand operand, const float* kv_b,
                    int64_t version, AttentionWeights* w, std::vector<AlignedPtr<std::byte>>* memory);
 

@@ -27,7 +27,8 @@ struct Sizes {
 };
 // Calls f(param, first float or -1, first panel byte or -1) for the first row of every weight.
 template <class F>
-Sizes for_each_weight(const ParamTable& table, const ModelConfig& c, kernels::Operand operand, bool trainable, F f) {
+Sizes for_each_weight(const ParamTable& table, const ModelConfig& c, kernels::Operand operand, bool trainable,
+                      F f) {
   Sizes s;
   const auto aligned = [](int64_t n, int64_t to) { return (n + to - 1) / to * to; };
   for (const Param& p : table.params) {
@@ -37,7 +38,8 @@ Sizes for_each_weight(const ParamTable& table, const ModelConfig& c, kernels::Op
     if (at >= 0) s.floats += w.elements();
     if (panel >= 0) {
       s.panel_bytes += aligned(kernels::packed_b_bytes(w.out, w.in, operand_of(p, operand)), 64);
-      if (trainable) s.panel_bytes += aligned(kernels::packed_b_bytes(w.in, w.out, operand_of(p, operand)), 64);
+      if (trainable)
+        s.panel_bytes += aligned(kernels::packed_b_bytes(w.in, w.out, operand_of(p, operand)), 64);
     }
     f(p, at, panel);
   }
@@ -120,13 +122,14 @@ int64_t forward_scratch_bytes(const ModelConfig& c, int64_t tokens, int64_t sequ
   const kernels::PageLayout pages = expanded_layout(c, kernels::Operand::kF32);
   const int64_t per_token = heads * c.qk_head_dim() + 2 * c.hidden_size + lora + c.qk_rope_head_dim +
                             heads * (lora + c.kv_lora_rank + c.v_head_dim);
-  return tokens * per_token * 4 + (tokens / kernels::kPageTokens + sequences + 1) * (pages.page_bytes() + 64) + 64 * 32;
+  return tokens * per_token * 4 +
+         (tokens / kernels::kPageTokens + sequences + 1) * (pages.page_bytes() + 64) + 64 * 32;
 }
 
 int64_t backward_scratch_bytes(const ModelConfig& c, int64_t tokens) {
   const int64_t heads = c.num_attention_heads, top_k = c.num_experts_per_tok;
-  const int64_t attention = heads * (3 * c.qk_head_dim() + 3 * c.v_head_dim + c.qk_nope_head_dim) + 2 * c.kv_lora_rank +
-                            c.qk_rope_head_dim + c.hidden_size + 2 * c.q_lora_rank;
+  const int64_t attention = heads * (3 * c.qk_head_dim() + 3 * c.v_head_dim + c.qk_nope_head_dim) +
+                            2 * c.kv_lora_rank + c.qk_rope_head_dim + c.hidden_size + 2 * c.q_lora_rank;
   const int64_t dense = c.hidden_size + 3 * c.intermediate_size;
   const int64_t moe = c.hidden_size + top_k * (1 + 2 * c.hidden_size + 3 * c.moe_intermediate_size) +
                       3 * c.shared_intermediate_size() + c.n_routed_experts;
@@ -139,8 +142,8 @@ void layer_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x
   ffn_forward(p, w, s, x);
 }
 
-double layer_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s, const BalanceContext& balance, float* dx,
-                      float* grads) {
+double layer_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s,
+                      const BalanceContext& balance, float* dx, float* grads) {
   const double loss = ffn_backward(p, w, s, balance, dx, grads);
   mla_backward(p, w.attention, w.input_layernorm, s, dx, grads);
   return loss;
@@ -149,18 +152,21 @@ double layer_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s,
 void embed(kernels::Ctx& ctx, const Model& m, const int32_t* tokens, int64_t n, float* x) {
   const int64_t hidden = m.config.hidden_size;
   for (int64_t t = 0; t < n; ++t)
-    FRUGAL_ASSERT(tokens[t] >= 0 && tokens[t] < m.config.vocab_size, "token {} of a vocabulary of {}", tokens[t],
-                  m.config.vocab_size);
+    FRUGAL_ASSERT(tokens[t] >= 0 && tokens[t] < m.config.vocab_size, "token {} of a vocabulary of {}",
+                  tokens[t], m.config.vocab_size);
   ctx.pool.parallel_for(n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* row = m.weights.embed_tokens.data + tokens[t] * hidden;
-      if (m.operand == kernels::Operand::kBF16) ctx.level.round_bf16(row, hidden, x + t * hidden);
-      else std::memcpy(x + t * hidden, row, static_cast<size_t>(hidden) * sizeof(float));
+      if (m.operand == kernels::Operand::kBF16)
+        ctx.level.round_bf16(row, hidden, x + t * hidden);
+      else
+        std::memcpy(x + t * hidden, row, static_cast<size_t>(hidden) * sizeof(float));
     }
   });
 }
 
-void embed_backward(kernels::Ctx& ctx, const Model& m, const int32_t* tokens, int64_t n, const float* dx, float* grads) {
+void embed_backward(kernels::Ctx& ctx, const Model& m, const int32_t* tokens, int64_t n, const float* dx,
+                    float* grads) {
   const int64_t hidden = m.config.hidden_size;
   float* g = grads + m.weights.embed_tokens.offset;
   // Threads split the columns: two rows may be the same token.
@@ -192,12 +198,15 @@ void forward(kernels::Ctx& ctx, Model& m, const ForwardArgs& a, float* x, float*
     const int64_t mark = a.arena.used();
     LayerSaved s = alloc_saved(m.config, w.moe, T, &a.arena);
     layer_forward(p, w, &s, x);
-    if (a.saved) a.saved->push_back(s);
-    else a.arena.rewind(mark);
+    if (a.saved)
+      a.saved->push_back(s);
+    else
+      a.arena.rewind(mark);
     p.name.clear();
     if (p.probe) p.report(fmt::format("hidden_states.{}", p.layer + 1).c_str(), x, T, hidden);
   }
-  kernels::rmsnorm(ctx, x, hidden, m.weights.norm.data, static_cast<float>(m.config.rms_norm_eps), T, hidden, h, r);
+  kernels::rmsnorm(ctx, x, hidden, m.weights.norm.data, static_cast<float>(m.config.rms_norm_eps), T, hidden,
+                   h, r);
   p.report("final_norm", h, T, hidden);
 }
 
@@ -212,8 +221,8 @@ double backward(kernels::Ctx& ctx, Model& m, const ForwardArgs& a, const float* 
                             grads + m.weights.norm.offset);
   double loss = 0;
   for (p.layer = m.config.num_hidden_layers - 1; p.layer >= 0; --p.layer)
-    loss += layer_backward(p, m.weights.layers[static_cast<size_t>(p.layer)], (*a.saved)[static_cast<size_t>(p.layer)],
-                           balance, dx, grads);
+    loss += layer_backward(p, m.weights.layers[static_cast<size_t>(p.layer)],
+                           (*a.saved)[static_cast<size_t>(p.layer)], balance, dx, grads);
   embed_backward(ctx, m, a.batch.tokens.data(), T, dx, grads);
   a.arena.rewind(mark);
   return loss;

@@ -1,5 +1,5 @@
-// Model: configuration, parameters, packed operands, and the one forward pass that training and serving share.
-// Legend: T tokens of the batch, hidden = hidden_size, V = vocab_size.
+// Model: configuration, parameters, packed operands, and the one forward pass that training and serving
+// share. Legend: T tokens of the batch, hidden = hidden_size, V = vocab_size.
 #pragma once
 
 #include <memory>
@@ -10,8 +10,9 @@ namespace frugal::model {
 
 class Model {
  public:
-  // trainable: f32 masters of every parameter and panels for backward are kept. operand: the type in which products take
-  // their operands (precision = "f32" | "bf16"). Values are undefined until init() or a loader fills them.
+  // trainable: f32 masters of every parameter and panels for backward are kept. operand: the type in which
+  // products take their operands (precision = "f32" | "bf16"). Values are undefined until init() or a loader
+  // fills them.
   Model(const ModelConfig& config, kernels::Operand operand, bool trainable);
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
@@ -24,9 +25,9 @@ class Model {
   kernels::RopeTable rope;
   int64_t version = 0;  // optimizer step of the packed panels
 
-  // DeepSeek-V3 draws every parameter from N(0, 0.006^2) at hidden_size 7168 (report section 4.2); norms 1, bias 0. The
-  // standard deviation that keeps a product's size is proportional to hidden^-0.5, so narrower models get
-  // 0.006 * sqrt(7168 / hidden_size). Values depend on seed, tensor name and index only.
+  // DeepSeek-V3 draws every parameter from N(0, 0.006^2) at hidden_size 7168 (report section 4.2); norms 1,
+  // bias 0. The standard deviation that keeps a product's size is proportional to hidden^-0.5, so narrower
+  // models get 0.006 * sqrt(7168 / hidden_size). Values depend on seed, tensor name and index only.
   void init(kernels::Ctx& ctx, uint64_t seed);
   // Packs every matrix from the masters (trainable models), for step `new_version`.
   void pack(kernels::Ctx& ctx, int64_t new_version);
@@ -60,8 +61,8 @@ struct ForwardArgs {
   std::vector<LayerSaved>* saved = nullptr;  // null: nothing is kept
   const Probe* probe = nullptr;
 };
-// x_last [T, hidden] receives the residual stream after the last layer, h [T, hidden] its model.norm, r [T] the norm's
-// 1 / rms. Positions must lie below max_position_embeddings.
+// x_last [T, hidden] receives the residual stream after the last layer, h [T, hidden] its model.norm, r [T]
+// the norm's 1 / rms. Positions must lie below max_position_embeddings.
 void forward(kernels::Ctx& ctx, Model& model, const ForwardArgs& args, float* x_last, float* h, float* r);
 
 // Gradients of everything below h: dh [T, hidden] is destroyed; grads is flat in table order, `+=`.
@@ -71,11 +72,12 @@ double backward(kernels::Ctx& ctx, Model& model, const ForwardArgs& args, const 
 
 // One decoder layer: x [T, hidden] in and out.
 void layer_forward(const Pass& pass, const LayerWeights& w, LayerSaved* s, float* x);
-double layer_backward(const Pass& pass, const LayerWeights& w, const LayerSaved& s, const BalanceContext& balance, float* dx,
-                      float* grads);
+double layer_backward(const Pass& pass, const LayerWeights& w, const LayerSaved& s,
+                      const BalanceContext& balance, float* dx, float* grads);
 
 void embed(kernels::Ctx& ctx, const Model& model, const int32_t* tokens, int64_t n, float* x);
 // grads of embed_tokens += rows of dx, token after token in order.
-void embed_backward(kernels::Ctx& ctx, const Model& model, const int32_t* tokens, int64_t n, const float* dx, float* grads);
+void embed_backward(kernels::Ctx& ctx, const Model& model, const int32_t* tokens, int64_t n, const float* dx,
+                    float* grads);
 
 }  // namespace frugal::model

@@ -17,7 +17,8 @@ void swiglu_rows(const Pass& p, const float* gate_up, int64_t rows, int64_t widt
       p.ctx.level.swiglu(gate_up + t * 2 * width, gate_up + t * 2 * width + width, width, act + t * width);
   });
 }
-void swiglu_rows_backward(const Pass& p, const float* gate_up, const float* dact, int64_t rows, int64_t width, float* dgate_up) {
+void swiglu_rows_backward(const Pass& p, const float* gate_up, const float* dact, int64_t rows, int64_t width,
+                          float* dgate_up) {
   p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* in = gate_up + t * 2 * width;
@@ -44,15 +45,18 @@ void mlp_backward(const Pass& p, const MlpWeights& w, const float* x, const floa
 }
 
 // One group per expert over its slots. Field picks gate_up or down.
-std::vector<kernels::GemmGroup> expert_groups(const Pass& p, const MoeWeights& w, const LayerSaved& s, Weight MlpWeights::*field,
-                                              bool forward, const float* a, int64_t lda, bool by_token, float* c) {
+std::vector<kernels::GemmGroup> expert_groups(const Pass& p, const MoeWeights& w, const LayerSaved& s,
+                                              Weight MlpWeights::*field, bool forward, const float* a,
+                                              int64_t lda, bool by_token, float* c) {
   std::vector<kernels::GemmGroup> groups;
   for (size_t e = 0; e < w.experts.size(); ++e) {
     const Weight& weight = w.experts[e].*field;
-    FRUGAL_ASSERT(weight.matrix.version == p.version, "stale panel: version {} of {}", weight.matrix.version, p.version);
+    FRUGAL_ASSERT(weight.matrix.version == p.version, "stale panel: version {} of {}", weight.matrix.version,
+                  p.version);
     const int64_t first = s.offsets[e], rows = s.offsets[e + 1] - first;
     const kernels::PackedB b = forward ? weight.matrix.forward() : weight.matrix.backward();
-    groups.push_back({by_token ? a : a + first * lda, lda, by_token ? s.rows + first : nullptr, rows, b, c + first * b.n, b.n});
+    groups.push_back({by_token ? a : a + first * lda, lda, by_token ? s.rows + first : nullptr, rows, b,
+                      c + first * b.n, b.n});
   }
   return groups;
 }
@@ -60,11 +64,15 @@ std::vector<kernels::GemmGroup> expert_groups(const Pass& p, const MoeWeights& w
 void experts_forward(const Pass& p, const MoeWeights& w, LayerSaved* s) {
   const ModelConfig& c = p.config;
   const int64_t slots = p.tokens() * c.num_experts_per_tok;
-  kernels::grouped_gemm(p.ctx, expert_groups(p, w, *s, &MlpWeights::gate_up, true, s->norm_post, c.hidden_size, true,
-                                             s->expert_gate_up), Accumulate::kStore);
+  kernels::grouped_gemm(p.ctx,
+                        expert_groups(p, w, *s, &MlpWeights::gate_up, true, s->norm_post, c.hidden_size, true,
+                                      s->expert_gate_up),
+                        Accumulate::kStore);
   swiglu_rows(p, s->expert_gate_up, slots, c.moe_intermediate_size, s->expert_act);
-  kernels::grouped_gemm(p.ctx, expert_groups(p, w, *s, &MlpWeights::down, true, s->expert_act, c.moe_intermediate_size,
-                                             false, s->expert_out), Accumulate::kStore);
+  kernels::grouped_gemm(p.ctx,
+                        expert_groups(p, w, *s, &MlpWeights::down, true, s->expert_act,
+                                      c.moe_intermediate_size, false, s->expert_out),
+                        Accumulate::kStore);
 }
 
 // 5: r = shared; r = fma(weight, y, r) in ascending expert id.
@@ -76,7 +84,8 @@ void combine(const Pass& p, const LayerSaved& s, float* out) {
       float* r = out + t * hidden;
       if (c.n_shared_experts == 0) std::fill_n(r, hidden, 0.0f);
       for (int64_t k = 0; k < top_k; ++k)
-        p.ctx.level.add_scaled(s.weights[t * top_k + k], s.expert_out + s.slots[t * top_k + k] * hidden, hidden, r);
+        p.ctx.level.add_scaled(s.weights[t * top_k + k], s.expert_out + s.slots[t * top_k + k] * hidden,
+                               hidden, r);
     }
   });
 }
@@ -87,7 +96,8 @@ void report_routing(const Pass& p, const LayerSaved& s) {
   p.report("router.logits", s.logits, p.tokens(), c.n_routed_experts);
   p.report("router.scores", s.scores, p.tokens(), c.n_routed_experts);
   p.report("router.weights", s.weights, p.tokens(), c.num_experts_per_tok);
-  std::vector<float> indices(s.indices, s.indices + p.tokens() * c.num_experts_per_tok);  // exact: ids are small
+  std::vector<float> indices(s.indices,
+                             s.indices + p.tokens() * c.num_experts_per_tok);  // exact: ids are small
   p.report("router.indices", indices.data(), p.tokens(), c.num_experts_per_tok);
 }
 }  // namespace
@@ -97,8 +107,8 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
   const int64_t T = p.tokens(), hidden = c.hidden_size;
   const int64_t mark = p.arena.used();
   // 1 norm_post
-  kernels::rmsnorm(p.ctx, s->x_mid, hidden, w.post_attention_layernorm.data, static_cast<float>(c.rms_norm_eps), T, hidden,
-                   s->norm_post, s->r_post);
+  kernels::rmsnorm(p.ctx, s->x_mid, hidden, w.post_attention_layernorm.data,
+                   static_cast<float>(c.rms_norm_eps), T, hidden, s->norm_post, s->r_post);
   float* out = p.arena.alloc<float>(T * hidden);
   if (!w.moe) {
     // 2 - 4
@@ -117,14 +127,16 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
   }
   p.report("mlp_out", out, T, hidden);
   p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
-    p.ctx.level.add(s->x_mid + begin * hidden, out + begin * hidden, (end - begin) * hidden, x_out + begin * hidden);
+    p.ctx.level.add(s->x_mid + begin * hidden, out + begin * hidden, (end - begin) * hidden,
+                    x_out + begin * hidden);
   });
   p.arena.rewind(mark);
 }
 
 namespace {
 // 5 backward: dweights [T, K] = dot(dout, expert_out); dexpert_out [T K, hidden] = weight * dout.
-void combine_backward(const Pass& p, const LayerSaved& s, const float* dout, float* dweights, float* dexpert_out) {
+void combine_backward(const Pass& p, const LayerSaved& s, const float* dout, float* dweights,
+                      float* dexpert_out) {
   const int64_t top_k = p.config.num_experts_per_tok, hidden = p.config.hidden_size;
   p.ctx.pool.parallel_for(p.tokens(), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
@@ -137,39 +149,45 @@ void combine_backward(const Pass& p, const LayerSaved& s, const float* dout, flo
   });
 }
 
-std::vector<kernels::WeightGradient> expert_gradients(const MoeWeights& w, const LayerSaved& s, Weight MlpWeights::*field,
-                                                      const float* dy, const float* x, int64_t ldx, bool by_token, float* grads) {
+std::vector<kernels::WeightGradient> expert_gradients(const MoeWeights& w, const LayerSaved& s,
+                                                      Weight MlpWeights::*field, const float* dy,
+                                                      const float* x, int64_t ldx, bool by_token,
+                                                      float* grads) {
   std::vector<kernels::WeightGradient> gradients;
   for (size_t e = 0; e < w.experts.size(); ++e) {
     const Weight& weight = w.experts[e].*field;
     const int64_t first = s.offsets[e], rows = s.offsets[e + 1] - first;
     gradients.push_back({dy + first * weight.out, weight.out, by_token ? x : x + first * ldx, ldx,
-                         by_token ? s.rows + first : nullptr, rows, grads + weight.offset, weight.out, weight.in,
-                         weight.matrix.operand});
+                         by_token ? s.rows + first : nullptr, rows, grads + weight.offset, weight.out,
+                         weight.in, weight.matrix.operand});
   }
   return gradients;
 }
 
 // 4 backward: from dexpert_out to dx_slots [T K, hidden], the gradient of norm_post per slot.
-void experts_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const float* dexpert_out, float* dx_slots,
-                      float* grads) {
+void experts_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const float* dexpert_out,
+                      float* dx_slots, float* grads) {
   const ModelConfig& c = p.config;
   const int64_t slots = p.tokens() * c.num_experts_per_tok, width = c.moe_intermediate_size;
   float* dact = p.arena.alloc<float>(slots * width);
   float* dgate_up = p.arena.alloc<float>(slots * 2 * width);
-  kernels::grouped_gemm(p.ctx, expert_groups(p, w, s, &MlpWeights::down, false, dexpert_out, c.hidden_size, false, dact),
-                        Accumulate::kStore);
-  kernels::grouped_weight_gradient(p.ctx, expert_gradients(w, s, &MlpWeights::down, dexpert_out, s.expert_act, width, false, grads),
-                                   Accumulate::kAddFinished);
+  kernels::grouped_gemm(
+      p.ctx, expert_groups(p, w, s, &MlpWeights::down, false, dexpert_out, c.hidden_size, false, dact),
+      Accumulate::kStore);
+  kernels::grouped_weight_gradient(
+      p.ctx, expert_gradients(w, s, &MlpWeights::down, dexpert_out, s.expert_act, width, false, grads),
+      Accumulate::kAddFinished);
   swiglu_rows_backward(p, s.expert_gate_up, dact, slots, width, dgate_up);
-  kernels::grouped_gemm(p.ctx, expert_groups(p, w, s, &MlpWeights::gate_up, false, dgate_up, 2 * width, false, dx_slots),
-                        Accumulate::kStore);
-  kernels::grouped_weight_gradient(p.ctx, expert_gradients(w, s, &MlpWeights::gate_up, dgate_up, s.norm_post, c.hidden_size, true, grads),
-                                   Accumulate::kAddFinished);
+  kernels::grouped_gemm(
+      p.ctx, expert_groups(p, w, s, &MlpWeights::gate_up, false, dgate_up, 2 * width, false, dx_slots),
+      Accumulate::kStore);
+  kernels::grouped_weight_gradient(
+      p.ctx, expert_gradients(w, s, &MlpWeights::gate_up, dgate_up, s.norm_post, c.hidden_size, true, grads),
+      Accumulate::kAddFinished);
 }
 
-double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const BalanceContext& balance, const float* dout,
-                    float* dnorm, float* grads) {
+double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const BalanceContext& balance,
+                    const float* dout, float* dnorm, float* grads) {
   const ModelConfig& c = p.config;
   const int64_t T = p.tokens(), hidden = c.hidden_size, top_k = c.num_experts_per_tok;
   // 5 combine
@@ -188,7 +206,8 @@ double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, con
   p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t)
       for (int64_t k = 0; k < top_k; ++k)
-        p.ctx.level.add(dnorm + t * hidden, dx_slots + s.slots[t * top_k + k] * hidden, hidden, dnorm + t * hidden);
+        p.ctx.level.add(dnorm + t * hidden, dx_slots + s.slots[t * top_k + k] * hidden, hidden,
+                        dnorm + t * hidden);
   });
   // 2 route
   double loss = 0;
@@ -201,8 +220,8 @@ double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, con
 }
 }  // namespace
 
-double ffn_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s, const BalanceContext& balance, float* dx,
-                    float* grads) {
+double ffn_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s, const BalanceContext& balance,
+                    float* dx, float* grads) {
   const int64_t T = p.tokens(), hidden = p.config.hidden_size;
   const int64_t mark = p.arena.used();
   float* dnorm = p.arena.alloc<float>(T * hidden);
@@ -214,8 +233,8 @@ double ffn_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s, c
     mlp_backward(p, w.mlp, s.norm_post, s.gate_up, s.act, dx, dnorm, grads);
   }
   // 1 norm_post
-  kernels::rmsnorm_backward(p.ctx, s.x_mid, hidden, w.post_attention_layernorm.data, s.r_post, dnorm, T, hidden, dx, hidden,
-                            grads + w.post_attention_layernorm.offset);
+  kernels::rmsnorm_backward(p.ctx, s.x_mid, hidden, w.post_attention_layernorm.data, s.r_post, dnorm, T,
+                            hidden, dx, hidden, grads + w.post_attention_layernorm.offset);
   p.arena.rewind(mark);
   return loss;
 }

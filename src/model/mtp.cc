@@ -8,17 +8,20 @@ namespace frugal::model {
 
 int64_t mtp_saved_bytes(const ModelConfig& c, int64_t tokens) {
   // e, joined, x, out and, in backward, dx, djoined and two halves.
-  return saved_bytes(c, c.is_moe_layer(c.num_hidden_layers), tokens) + tokens * (10 * c.hidden_size + 3) * 4 + 64 * 16;
+  return saved_bytes(c, c.is_moe_layer(c.num_hidden_layers), tokens) + tokens * (10 * c.hidden_size + 3) * 4 +
+         64 * 16;
 }
 
 namespace {
 Pass mtp_pass(kernels::Ctx& ctx, const Model& m, const ForwardArgs& a) {
-  return Pass{ctx, m.config, a.batch, m.rope, a.arena, m.operand, m.version, nullptr, a.probe, m.config.num_hidden_layers,
+  return Pass{ctx,       m.config,  a.batch, m.rope,  a.arena,
+              m.operand, m.version, nullptr, a.probe, m.config.num_hidden_layers,
               "mtp."};
 }
 // Copies [T, n] into (or out of) the columns [at, at + n) of [T, width].
 void copy_columns(const float* src, int64_t ld_src, float* dst, int64_t ld_dst, int64_t rows, int64_t n) {
-  for (int64_t t = 0; t < rows; ++t) std::memcpy(dst + t * ld_dst, src + t * ld_src, static_cast<size_t>(n) * sizeof(float));
+  for (int64_t t = 0; t < rows; ++t)
+    std::memcpy(dst + t * ld_dst, src + t * ld_src, static_cast<size_t>(n) * sizeof(float));
 }
 }  // namespace
 
@@ -73,10 +76,12 @@ double mtp_backward(kernels::Ctx& ctx, Model& m, const ForwardArgs& a, const Mtp
   // 1 h and e
   float* half = a.arena.alloc<float>(T * hidden);
   copy_columns(djoined + hidden, 2 * hidden, half, hidden, T, hidden);
-  kernels::rmsnorm_backward(ctx, h, hidden, w.hnorm.data, s.r_h, half, T, hidden, dh, hidden, grads + w.hnorm.offset);
+  kernels::rmsnorm_backward(ctx, h, hidden, w.hnorm.data, s.r_h, half, T, hidden, dh, hidden,
+                            grads + w.hnorm.offset);
   copy_columns(djoined, 2 * hidden, half, hidden, T, hidden);
   std::memset(dx, 0, static_cast<size_t>(T * hidden) * sizeof(float));
-  kernels::rmsnorm_backward(ctx, s.e, hidden, w.enorm.data, s.r_e, half, T, hidden, dx, hidden, grads + w.enorm.offset);
+  kernels::rmsnorm_backward(ctx, s.e, hidden, w.enorm.data, s.r_e, half, T, hidden, dx, hidden,
+                            grads + w.enorm.offset);
   embed_backward(ctx, m, a.batch.tokens.data(), T, dx, grads);
   a.arena.rewind(mark);
   return loss;

@@ -50,7 +50,8 @@ int64_t Objective::memory_bytes(const ModelConfig& c, int64_t rows, int64_t leng
   }
   if (c.num_nextn_predict_layers > 0) bytes += mtp_saved_bytes(c, T);
   bytes += T * (6 * c.hidden_size + 4) * 4 + 64 * 32;
-  bytes += std::max({forward_scratch_bytes(c, T, rows), head_loss_scratch_bytes(c), gradients ? backward_scratch_bytes(c, T) : 0});
+  bytes += std::max({forward_scratch_bytes(c, T, rows), head_loss_scratch_bytes(c),
+                     gradients ? backward_scratch_bytes(c, T) : 0});
   return bytes;
 }
 
@@ -83,7 +84,9 @@ ObjectiveResult Objective::run(kernels::Ctx& ctx, Model& m, const ObjectiveArgs&
   // main head
   result.token_nll.resize(static_cast<size_t>(T));
   if (a.want_best) result.best.resize(static_cast<size_t>(T));
-  const auto scale = [train](double weight, int64_t n) { return train && n > 0 ? static_cast<float>(weight / static_cast<double>(n)) : 0.0f; };
+  const auto scale = [train](double weight, int64_t n) {
+    return train && n > 0 ? static_cast<float>(weight / static_cast<double>(n)) : 0.0f;
+  };
   head_loss(ctx, m,
             {h, targets.data(), T, scale(1.0, a.main_targets), dh, a.grads, result.token_nll.data(),
              a.want_best ? result.best.data() : nullptr, a.probe},
@@ -100,14 +103,18 @@ ObjectiveResult Objective::run(kernels::Ctx& ctx, Model& m, const ObjectiveArgs&
     if (a.want_best) result.mtp_best.resize(static_cast<size_t>(T));
     float* dout = train ? arena_.alloc<float>(T * hidden) : nullptr;
     Probe mtp_logits;
-    if (a.probe) mtp_logits = [&](const std::string&, const float* d, int64_t n, int64_t v) { (*a.probe)("mtp.logits", d, n, v); };
+    if (a.probe)
+      mtp_logits = [&](const std::string&, const float* d, int64_t n, int64_t v) {
+        (*a.probe)("mtp.logits", d, n, v);
+      };
     head_loss(ctx, m,
               {s.out, mtp_targets.data(), T, scale(a.mtp_lambda, a.mtp_targets), dout, a.grads, nll.data(),
                a.want_best ? result.mtp_best.data() : nullptr, a.probe ? &mtp_logits : nullptr},
               &arena_);
     result.mtp_nll = sum_nll(nll.data(), T);
     if (train) result.balance += mtp_backward(ctx, m, mtp_args, s, h, balance, dout, dh, a.grads);
-    if (m.weights.mtp[0].block.moe) result.expert_counts.push_back(counts_of(s.layer, m.config.n_routed_experts));
+    if (m.weights.mtp[0].block.moe)
+      result.expert_counts.push_back(counts_of(s.layer, m.config.n_routed_experts));
     arena_.rewind(mark);
   }
 

@@ -8,7 +8,8 @@
 
 namespace frugal::model {
 
-// [rows, length + 2] tokens: inputs and two look-ahead tokens; -1: none (its input is read as token 0 and not a target).
+// [rows, length + 2] tokens: inputs and two look-ahead tokens; -1: none (its input is read as token 0 and not
+// a target).
 struct TokenRows {
   const int32_t* tokens = nullptr;
   int64_t rows = 0, length = 0;
@@ -17,17 +18,17 @@ struct TokenRows {
 struct ObjectiveArgs {
   TokenRows input;
   int64_t main_targets = 0, mtp_targets = 0, sequences = 0;  // of the whole step
-  double mtp_lambda = 0;      // 0: the MTP module is not run
+  double mtp_lambda = 0;                                     // 0: the MTP module is not run
   double balance_alpha = 0;
-  float* grads = nullptr;     // flat, +=; null: loss only
-  bool want_best = false;     // fill best / mtp_best
+  float* grads = nullptr;  // flat, +=; null: loss only
+  bool want_best = false;  // fill best / mtp_best
   const Probe* probe = nullptr;
 };
 
 struct ObjectiveResult {
-  double nll = 0, mtp_nll = 0;      // sums over targets
-  double balance = 0;               // with factor and mean, as it enters the loss; 0 without gradients
-  std::vector<float> token_nll;     // [rows * length]
+  double nll = 0, mtp_nll = 0;   // sums over targets
+  double balance = 0;            // with factor and mean, as it enters the loss; 0 without gradients
+  std::vector<float> token_nll;  // [rows * length]
   std::vector<int32_t> best, mtp_best;
   std::vector<std::vector<int64_t>> expert_counts;  // per MoE layer, MTP last: tokens that chose each expert
 };

@@ -9,7 +9,8 @@ class Builder {
   Builder(const ModelConfig& config, ParamTable* table) : c_(config), t_(*table) {}
 
   void walk(Weights* w) {
-    matrix("model.embed_tokens.weight", ParamKind::kEmbedding, &w->embed_tokens, c_.vocab_size, c_.hidden_size);
+    matrix("model.embed_tokens.weight", ParamKind::kEmbedding, &w->embed_tokens, c_.vocab_size,
+           c_.hidden_size);
     w->layers.resize(static_cast<size_t>(c_.num_hidden_layers));
     for (layer_ = 0; layer_ < c_.num_hidden_layers; ++layer_) {
       prefix_ = fmt::format("model.layers.{}.", layer_);
@@ -86,7 +87,8 @@ class Builder {
     matrix("mlp.gate.weight", ParamKind::kGate, &l->experts.gate, c_.n_routed_experts, c_.hidden_size);
     if (c_.has_correction_bias())
       vector("mlp.gate.e_score_correction_bias", ParamKind::kBias, &l->experts.bias, c_.n_routed_experts);
-    if (c_.n_shared_experts > 0) mlp("mlp.shared_experts.", &l->experts.shared, c_.shared_intermediate_size());
+    if (c_.n_shared_experts > 0)
+      mlp("mlp.shared_experts.", &l->experts.shared, c_.shared_intermediate_size());
     l->experts.experts.resize(static_cast<size_t>(c_.n_routed_experts));
     for (size_t e = 0; e < l->experts.experts.size(); ++e)
       mlp(fmt::format("mlp.experts.{}.", e), &l->experts.experts[e], c_.moe_intermediate_size);
@@ -129,7 +131,8 @@ int64_t active_parameters(const ModelConfig& c) {
   }
   for (const LayerWeights& l : weights.layers)
     for (const MlpWeights& e : l.experts.experts) routed += e.gate_up.elements() + e.down.elements();
-  return n - (c.n_routed_experts ? routed / c.n_routed_experts * (c.n_routed_experts - c.num_experts_per_tok) : 0);
+  return n - (c.n_routed_experts ? routed / c.n_routed_experts * (c.n_routed_experts - c.num_experts_per_tok)
+                                 : 0);
 }
 
 }  // namespace frugal::model

@@ -1,5 +1,6 @@
-// ParamTable: the single table of a model's parameters. Initialisation, loading, saving, packing, the optimizer and
-// verification iterate it; no other list of names exists (tests/tree_test.cc searches the tree).
+// ParamTable: the single table of a model's parameters. Initialisation, loading, saving, packing, the
+// optimizer and verification iterate it; no other list of names exists (tests/tree_test.cc searches the
+// tree).
 #pragma once
 
 #include <string>
@@ -19,13 +20,13 @@ enum class ParamKind {
   kBias,       // e_score_correction_bias: f32, no gradient, updated by expert load
 };
 
-// One tensor that a forward pass reads as a whole. It may span several parameters that lie one below the other
-// (gate_proj over up_proj): one product then computes both.
+// One tensor that a forward pass reads as a whole. It may span several parameters that lie one below the
+// other (gate_proj over up_proj): one product then computes both.
 struct Weight {
-  int64_t out = 0, in = 1;         // rows, columns; a vector has in = 1
-  int64_t offset = -1;             // in the flat buffers of masters and gradients
-  float* data = nullptr;           // f32 values; null for matrices of a model that is not trained
-  kernels::Matrix matrix;          // packed operands (kMatrix, kGate, and a tied embedding)
+  int64_t out = 0, in = 1;  // rows, columns; a vector has in = 1
+  int64_t offset = -1;      // in the flat buffers of masters and gradients
+  float* data = nullptr;    // f32 values; null for matrices of a model that is not trained
+  kernels::Matrix matrix;   // packed operands (kMatrix, kGate, and a tied embedding)
   int64_t elements() const { return out * in; }
 };
 
@@ -44,11 +45,12 @@ struct Param {
 };
 
 struct AttentionWeights {
-  Weight q_proj;                                // without q_lora_rank
-  Weight q_a_proj, q_a_layernorm, q_b_proj;     // with it
+  Weight q_proj;                             // without q_lora_rank
+  Weight q_a_proj, q_a_layernorm, q_b_proj;  // with it
   Weight kv_a_proj, kv_a_layernorm, kv_b_proj;
   Weight o_proj;
-  // The absorbed form's halves of kv_b_proj per head, made on demand: W_UK^T [kv_lora_rank, nope], W_UV [v, kv_lora_rank].
+  // The absorbed form's halves of kv_b_proj per head, made on demand: W_UK^T [kv_lora_rank, nope], W_UV [v,
+  // kv_lora_rank].
   std::vector<kernels::Matrix> absorbed_k, absorbed_v;
 };
 struct MlpWeights {

@@ -23,13 +23,13 @@ struct Pass {
   const ModelConfig& config;
   const TokenBatch& batch;
   const kernels::RopeTable& rope;
-  Arena& arena;                 // temporaries
-  kernels::Operand operand;     // of all products but the router's
-  int64_t version = 0;          // of the packed weights; a stale panel is an assertion
+  Arena& arena;              // temporaries
+  kernels::Operand operand;  // of all products but the router's
+  int64_t version = 0;       // of the packed weights; a stale panel is an assertion
   KvCache* cache = nullptr;
   const Probe* probe = nullptr;
-  int64_t layer = 0;            // index in names and in the cache
-  std::string name;             // prefix of probe names: "layers.3." or "mtp."
+  int64_t layer = 0;  // index in names and in the cache
+  std::string name;   // prefix of probe names: "layers.3." or "mtp."
 
   int64_t tokens() const { return batch.size(); }
   void report(const char* what, const float* data, int64_t rows, int64_t columns) const {
@@ -49,12 +49,14 @@ inline void linear(const Pass& p, const Weight& w, const float* x, int64_t ldx, 
   kernels::gemm(p.ctx, {x, ldx, nullptr, rows, w.matrix.forward(), y, w.out}, accumulate);
 }
 // dx [rows, in] (+)= dy [rows, out] W;  dw += dy^T x.
-inline void linear_backward(const Pass& p, const Weight& w, const float* dy, const float* x, int64_t ldx, int64_t rows,
-                            float* dx, float* grads, kernels::Accumulate accumulate = kernels::Accumulate::kStore) {
+inline void linear_backward(const Pass& p, const Weight& w, const float* dy, const float* x, int64_t ldx,
+                            int64_t rows, float* dx, float* grads,
+                            kernels::Accumulate accumulate = kernels::Accumulate::kStore) {
   FRUGAL_ASSERT(w.matrix.version == p.version, "stale panel: version {} of {}", w.matrix.version, p.version);
   kernels::gemm(p.ctx, {dy, w.out, nullptr, rows, w.matrix.backward(), dx, w.in}, accumulate);
-  kernels::weight_gradient(p.ctx, {dy, w.out, x, ldx, nullptr, rows, grads + w.offset, w.out, w.in, w.matrix.operand},
-                           kernels::Accumulate::kAddFinished);
+  kernels::weight_gradient(
+      p.ctx, {dy, w.out, x, ldx, nullptr, rows, grads + w.offset, w.out, w.in, w.matrix.operand},
+      kernels::Accumulate::kAddFinished);
 }
 
 }  // namespace frugal::model

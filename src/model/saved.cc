@@ -8,10 +8,14 @@ void alloc_field(LayerSaved* s, Arena* arena, int64_t elements) {
   using T = std::remove_pointer_t<std::remove_reference_t<decltype(s->*Field)>>;
   s->*Field = arena->alloc<T>(elements);
 }
-#define ROW(field, expression) \
-  {#field, alloc_field<&LayerSaved::field>, [](const ModelConfig& c, bool moe) -> int64_t { (void)c; (void)moe; return expression; }}
+#define ROW(field, expression)                                                                                                    \
+  {                                                                                                                               \
+#field, alloc_field<&LayerSaved::field>, [](const ModelConfig& c, bool moe) -> int64_t { (void)c; (void)moe; return expression; } \
+  }
 
-int64_t mlp_width(const ModelConfig& c, bool moe) { return moe ? c.shared_intermediate_size() : c.intermediate_size; }
+int64_t mlp_width(const ModelConfig& c, bool moe) {
+  return moe ? c.shared_intermediate_size() : c.intermediate_size;
+}
 int64_t routed(const ModelConfig& c, bool moe) { return moe ? c.num_experts_per_tok : 0; }
 }  // namespace
 

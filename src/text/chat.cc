@@ -24,16 +24,19 @@ void check_messages(std::span<const Message> messages, const std::string& where)
     const std::string& role = messages[i].role;
     if (role == "system" && i == 0) continue;
     if (role != "user" && role != "assistant")
-      fail(where, fmt::format("message {} has the role '{}'", i + 1, role), "system (first only), then user and assistant in turn");
+      fail(where, fmt::format("message {} has the role '{}'", i + 1, role),
+           "system (first only), then user and assistant in turn");
     if ((role == "user") != user_next)
-      fail(where, fmt::format("message {} is the {}'s, out of turn", i + 1, role), "user and assistant speak in turn, the user first");
+      fail(where, fmt::format("message {} is the {}'s, out of turn", i + 1, role),
+           "user and assistant speak in turn, the user first");
     user_next = !user_next;
   }
 }
 
 std::string chat_text(std::span<const Message> messages) {
   std::string text;
-  for (const Message& m : messages) text += (m.role == "user" ? kUserToken : m.role == "assistant" ? kAssistantToken : "") + m.content;
+  for (const Message& m : messages)
+    text += (m.role == "user" ? kUserToken : m.role == "assistant" ? kAssistantToken : "") + m.content;
   return text;
 }
 
@@ -92,13 +95,20 @@ void write_deepseek_v2(Writer& w, std::span<const Message> messages, bool genera
 }
 }  // namespace
 
-std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, std::span<const Message> messages, bool add_generation_prompt) {
+std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, std::span<const Message> messages,
+                                 bool add_generation_prompt) {
   check_messages(messages, "chat");
   Writer w{tokenizer, {}};
   switch (chat_format(tokenizer)) {
-    case ChatFormat::kDeepSeekV3: write_deepseek_v3(w, messages, add_generation_prompt); break;
-    case ChatFormat::kMoonshot: write_moonshot(w, messages, add_generation_prompt); break;
-    case ChatFormat::kDeepSeekV2: write_deepseek_v2(w, messages, add_generation_prompt); break;
+    case ChatFormat::kDeepSeekV3:
+      write_deepseek_v3(w, messages, add_generation_prompt);
+      break;
+    case ChatFormat::kMoonshot:
+      write_moonshot(w, messages, add_generation_prompt);
+      break;
+    case ChatFormat::kDeepSeekV2:
+      write_deepseek_v2(w, messages, add_generation_prompt);
+      break;
   }
   return w.ids;
 }

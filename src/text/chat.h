@@ -15,7 +15,8 @@ struct Message {
   std::string content;  // UTF-8; control tokens written in it stay ordinary text
 };
 
-// Control tokens of DeepSeek-V3's template: BOS, system text, then <｜User｜>question<｜Assistant｜>answer EOS per turn.
+// Control tokens of DeepSeek-V3's template: BOS, system text, then <｜User｜>question<｜Assistant｜>answer
+// EOS per turn.
 inline constexpr const char* kUserToken = "<｜User｜>";
 inline constexpr const char* kAssistantToken = "<｜Assistant｜>";
 
@@ -32,11 +33,13 @@ std::vector<int32_t> chat_stop_tokens(const Tokenizer& tokenizer);
 // Throws Error: an unknown role, a system message that is not the first, user and assistant not in turn.
 void check_messages(std::span<const Message> messages, const std::string& where);
 
-// The messages as DeepSeek-V3's template writes them, BOS and the last EOS left out: for people, and for training a tokenizer.
+// The messages as DeepSeek-V3's template writes them, BOS and the last EOS left out: for people, and for
+// training a tokenizer.
 std::string chat_text(std::span<const Message> messages);
 
 // Ids of checked messages, BOS first where there is one. An assistant's message ends with its end token. With
 // `add_generation_prompt` the ids end where the assistant is to speak.
-std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, std::span<const Message> messages, bool add_generation_prompt);
+std::vector<int32_t> encode_chat(const Tokenizer& tokenizer, std::span<const Message> messages,
+                                 bool add_generation_prompt);
 
 }  // namespace frugal::text

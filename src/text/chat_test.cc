@@ -32,27 +32,31 @@ TEST(Chat, DeepSeekV3) {
   const Tokenizer t = tokenizer_with({kUserToken, kAssistantToken});
   EXPECT_EQ(chat_format(t), ChatFormat::kDeepSeekV3);
   EXPECT_EQ(shown(t, encode_chat(t, kTwoTurns, true)),
-            "[<｜begin▁of▁sentence｜>]S[<｜User｜>]a[<｜Assistant｜>]b[<｜end▁of▁sentence｜>][<｜User｜>]c[<｜Assistant｜>]");
+            "[<｜begin▁of▁sentence｜>]S[<｜User｜>]a[<｜Assistant｜>]b[<｜end▁of▁sentence｜>][<｜User｜>]c[<"
+            "｜Assistant｜>]");
   EXPECT_EQ(shown(t, encode_chat(t, std::span(kTwoTurns).first(3), false)),
             "[<｜begin▁of▁sentence｜>]S[<｜User｜>]a[<｜Assistant｜>]b[<｜end▁of▁sentence｜>]");
   EXPECT_EQ(chat_stop_tokens(t), std::vector<int32_t>{1});
 }
 
 TEST(Chat, Moonshot) {
-  const Tokenizer t = tokenizer_with({"<|im_user|>", "<|im_system|>", "<|im_assistant|>", "<|im_middle|>", "<|im_end|>"});
+  const Tokenizer t =
+      tokenizer_with({"<|im_user|>", "<|im_system|>", "<|im_assistant|>", "<|im_middle|>", "<|im_end|>"});
   EXPECT_EQ(chat_format(t), ChatFormat::kMoonshot);
-  EXPECT_EQ(shown(t, encode_chat(t, kTwoTurns, true)),
-            "[<|im_system|>]system[<|im_middle|>]S[<|im_end|>][<|im_user|>]user[<|im_middle|>]a[<|im_end|>]"
-            "[<|im_assistant|>]assistant[<|im_middle|>]b[<|im_end|>][<|im_user|>]user[<|im_middle|>]c[<|im_end|>]"
-            "[<|im_assistant|>]assistant[<|im_middle|>]");
+  EXPECT_EQ(
+      shown(t, encode_chat(t, kTwoTurns, true)),
+      "[<|im_system|>]system[<|im_middle|>]S[<|im_end|>][<|im_user|>]user[<|im_middle|>]a[<|im_end|>]"
+      "[<|im_assistant|>]assistant[<|im_middle|>]b[<|im_end|>][<|im_user|>]user[<|im_middle|>]c[<|im_end|>]"
+      "[<|im_assistant|>]assistant[<|im_middle|>]");
   EXPECT_EQ(chat_stop_tokens(t), (std::vector<int32_t>{1, t.find_added("<|im_end|>")}));
 }
 
 TEST(Chat, DeepSeekV2) {
   const Tokenizer t = tokenizer_with({});
   EXPECT_EQ(chat_format(t), ChatFormat::kDeepSeekV2);
-  EXPECT_EQ(shown(t, encode_chat(t, kTwoTurns, true)),
-            "[<｜begin▁of▁sentence｜>]S\n\nUser: a\n\nAssistant: b[<｜end▁of▁sentence｜>]User: c\n\nAssistant:");
+  EXPECT_EQ(
+      shown(t, encode_chat(t, kTwoTurns, true)),
+      "[<｜begin▁of▁sentence｜>]S\n\nUser: a\n\nAssistant: b[<｜end▁of▁sentence｜>]User: c\n\nAssistant:");
 }
 
 TEST(Chat, ControlTokensInAMessageStayText) {

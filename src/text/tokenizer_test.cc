@@ -22,7 +22,8 @@ using nlohmann::json;
 
 constexpr const char* kText =
     "First Citizen: Before we proceed any further, hear me speak.\n\nAll: Speak, speak!\r\n"
-    "It's 1234 o'clock; the café's naïve élite shouldn't \t wait.   你好，世界！こんにちは 안녕 🤖🚀 "
+    "It's 1234 o'clock; the café's naïve élite shouldn't \t wait.   你好，世界！こんにちは 안녕 "
+    "🤖🚀 "
     "<｜User｜>hi\n";
 
 Tokenizer small() {

@@ -17,8 +17,8 @@ struct TokenizerTrainOptions {
   // Digits of a number that may form one piece. DeepSeek-V3 has 3; with 1 a model can learn arithmetic by
   // place.
   int32_t digits = 3;
-  // Capitals that no lower-case letter follows stand alone: a word in capitals is cut into letters, so that a model
-  // can learn to spell it.
+  // Capitals that no lower-case letter follows stand alone: a word in capitals is cut into letters, so that a
+  // model can learn to spell it.
   bool split_capitals = false;
   // A pair seen less often than this does not become a token.
   int64_t min_count = 2;

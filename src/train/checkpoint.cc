@@ -47,7 +47,9 @@ void read_state_tensors(const std::string& path, const model::Model& m, float* f
   for (const model::Param& p : m.table.params) {
     const Tensor& t = file.at(p.name);
     if (t.shape != p.shape || t.dtype != Dtype::kF32)
-      fail(path, fmt::format("{} is {} {}, expected F32 {}", p.name, dtype_name(t.dtype), to_string(t.shape), to_string(p.shape)),
+      fail(path,
+           fmt::format("{} is {} {}, expected F32 {}", p.name, dtype_name(t.dtype), to_string(t.shape),
+                       to_string(p.shape)),
            "the checkpoint belongs to another model");
     const std::vector<float> values = to_f32(t);
     std::copy(values.begin(), values.end(), flat + p.offset());
@@ -68,7 +70,8 @@ std::string damage_of(const std::string& directory) {
   try {
     const json manifest = json::parse(read_file(directory + "/trainer/manifest.json"));
     for (const auto& [name, expected] : manifest.at("xxh3_64").items())
-      if (checksum(directory + "/" + name) != expected.get<std::string>()) return name + " does not match its checksum";
+      if (checksum(directory + "/" + name) != expected.get<std::string>())
+        return name + " does not match its checksum";
     return "";
   } catch (const std::exception& e) {
     return e.what();
@@ -76,8 +79,8 @@ std::string damage_of(const std::string& directory) {
 }
 }  // namespace
 
-void save_checkpoint(const std::string& run, const TrainerState& state, const model::Model& m, Optimizer& optimizer,
-                     const text::Tokenizer& tokenizer, int64_t keep) {
+void save_checkpoint(const std::string& run, const TrainerState& state, const model::Model& m,
+                     Optimizer& optimizer, const text::Tokenizer& tokenizer, int64_t keep) {
   const std::string target = run + "/checkpoints/" + step_name(state.step);
   if (is_directory(target)) {
     if (damage_of(target).empty()) return;  // the same step was saved before a restart
@@ -89,7 +92,8 @@ void save_checkpoint(const std::string& run, const TrainerState& state, const mo
   model::save_model(m, tmp);
   tokenizer.save(tmp);
   const float* const flats[] = {m.masters(), optimizer.exp_avg(), optimizer.exp_avg_sq()};
-  for (size_t i = 0; i < 3; ++i) write_state_tensors(tmp + "/trainer/" + kStateFiles[i] + ".safetensors", m, flats[i]);
+  for (size_t i = 0; i < 3; ++i)
+    write_state_tensors(tmp + "/trainer/" + kStateFiles[i] + ".safetensors", m, flats[i]);
   const json s = {{"step", state.step},
                   {"loader", {{"epoch", state.loader.epoch}, {"position", state.loader.position}}},
                   {"data_fingerprint", fmt::format("{:016x}", state.data_fingerprint)},
@@ -101,8 +105,10 @@ void save_checkpoint(const std::string& run, const TrainerState& state, const mo
   int64_t good = 0;
   for (const std::string& name : checkpoint_names(run)) {
     const std::string directory = run + "/checkpoints/" + name;
-    if (good == keep || !damage_of(directory).empty()) remove_all(directory);
-    else ++good;
+    if (good == keep || !damage_of(directory).empty())
+      remove_all(directory);
+    else
+      ++good;
   }
 }
 
@@ -116,9 +122,11 @@ std::string newest_checkpoint(const std::string& run) {
   fail(run, "holds no complete checkpoint", "train anew with another out=DIR");
 }
 
-TrainerState load_checkpoint(kernels::Ctx& ctx, const std::string& directory, model::Model* m, Optimizer* optimizer) {
+TrainerState load_checkpoint(kernels::Ctx& ctx, const std::string& directory, model::Model* m,
+                             Optimizer* optimizer) {
   float* const flats[] = {m->masters(), optimizer->exp_avg(), optimizer->exp_avg_sq()};
-  for (size_t i = 0; i < 3; ++i) read_state_tensors(directory + "/trainer/" + kStateFiles[i] + ".safetensors", *m, flats[i]);
+  for (size_t i = 0; i < 3; ++i)
+    read_state_tensors(directory + "/trainer/" + kStateFiles[i] + ".safetensors", *m, flats[i]);
   TrainerState state;
   const std::string file = directory + "/trainer/state.json";
   try {

@@ -15,7 +15,8 @@ double gradient_norm(kernels::Ctx& ctx, const float* grads, int64_t n) {
   std::vector<float> sums(static_cast<size_t>(blocks));
   ctx.pool.parallel_for(blocks, [&](int64_t begin, int64_t end, int) {
     for (int64_t b = begin; b < end; ++b)
-      sums[static_cast<size_t>(b)] = ctx.level.sum_squares(grads + b * kNormBlock, std::min(kNormBlock, n - b * kNormBlock));
+      sums[static_cast<size_t>(b)] =
+          ctx.level.sum_squares(grads + b * kNormBlock, std::min(kNormBlock, n - b * kNormBlock));
   });
   double total = 0;
   for (const float s : sums) total += static_cast<double>(s);
@@ -23,7 +24,9 @@ double gradient_norm(kernels::Ctx& ctx, const float* grads, int64_t n) {
 }
 
 Optimizer::Optimizer(const model::Model& model)
-    : elements_(model.table.elements), exp_avg_(aligned_array<float>(elements_)), exp_avg_sq_(aligned_array<float>(elements_)) {
+    : elements_(model.table.elements),
+      exp_avg_(aligned_array<float>(elements_)),
+      exp_avg_sq_(aligned_array<float>(elements_)) {
   reset();
 }
 
@@ -32,8 +35,8 @@ void Optimizer::reset() {
   std::memset(exp_avg_sq_.get(), 0, static_cast<size_t>(elements_) * sizeof(float));
 }
 
-double Optimizer::step(kernels::Ctx& ctx, model::Model& m, const float* grads, const AdamwSettings& s, double learning_rate,
-                       int64_t t) {
+double Optimizer::step(kernels::Ctx& ctx, model::Model& m, const float* grads, const AdamwSettings& s,
+                       double learning_rate, int64_t t) {
   const double norm = gradient_norm(ctx, grads, elements_);
   const double clip = s.max_grad_norm > 0 && norm > s.max_grad_norm ? s.max_grad_norm / norm : 1.0;
   kernels::AdamwArgs args{};

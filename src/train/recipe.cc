@@ -1,9 +1,10 @@
 #include "train/recipe.h"
 
+#include <toml++/toml.h>
+
 #include <charconv>
 #include <cmath>
 #include <limits>
-#include <toml++/toml.h>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -14,6 +15,7 @@ namespace frugal::train {
 namespace {
 constexpr double kBig = 1e15;
 
+// clang-format off
 #define INT(name, low, high, help) \
   {#name, RecipeField([](Recipe& r) -> int64_t& { return r.name; }), low, high, help}
 #define MODEL(name, low, high, help) \
@@ -23,6 +25,7 @@ constexpr double kBig = 1e15;
 #define MODEL_REAL(name, field, low, high, help) \
   {#name, RecipeField([](Recipe& r) -> double& { return r.model.field; }), low, high, help}
 #define TEXT(name, help) {#name, RecipeField([](Recipe& r) -> std::string& { return r.name; }), 0, 0, help}
+// clang-format on
 }  // namespace
 
 const std::vector<RecipeOption>& recipe_options() {
@@ -46,13 +49,14 @@ const std::vector<RecipeOption>& recipe_options() {
       MODEL(n_shared_experts, 0, 1 << 10, "experts that every token uses"),
       MODEL(n_group, 1, 1 << 16, "expert groups"),
       MODEL(topk_group, 1, 1 << 16, "groups that a token may use"),
-      MODEL_REAL(routed_scaling_factor, routed_scaling_factor, 0, 1e6, "factor of the routed experts' weights"),
+      MODEL_REAL(routed_scaling_factor, routed_scaling_factor, 0, 1e6,
+                 "factor of the routed experts' weights"),
       MODEL(num_nextn_predict_layers, 0, 1, "multi-token prediction modules"),
       MODEL(max_position_embeddings, 1, 1 << 30, "longest context"),
       MODEL_REAL(rms_norm_eps, rms_norm_eps, 1e-12, 1, "epsilon of RMSNorm"),
       MODEL_REAL(rope_theta, rope.theta, 1, 1e12, "base of the rotary frequencies"),
-      {"tie_word_embeddings", RecipeField([](Recipe& r) -> bool& { return r.model.tie_word_embeddings; }), 0, 0,
-       "one matrix for embedding and head"},
+      {"tie_word_embeddings", RecipeField([](Recipe& r) -> bool& { return r.model.tie_word_embeddings; }), 0,
+       0, "one matrix for embedding and head"},
       // data
       {"data", RecipeField([](Recipe& r) -> std::vector<std::string>& { return r.data; }), 0, 0,
        "text or .jsonl files (comma separated on the command line)"},
@@ -122,7 +126,8 @@ const RecipeOption& find_option(const std::string& name, const std::string& wher
 
 void check_range(const RecipeOption& o, double v, const std::string& where) {
   if (!(v >= o.low && v <= o.high))
-    fail(where, fmt::format("{} = {} is out of range", o.name, v), fmt::format("use {} .. {} ({})", o.low, o.high, o.help));
+    fail(where, fmt::format("{} = {} is out of range", o.name, v),
+         fmt::format("use {} .. {} ({})", o.low, o.high, o.help));
 }
 
 double parse_number(const std::string& text, const RecipeOption& o, const std::string& where) {
@@ -236,23 +241,27 @@ void check_recipe(const Recipe& r) {
   // Every expert of every layer is a row of the parameter table; Kimi-K2 has 23,000.
   constexpr int64_t kMaxExperts = 1 << 20;
   if (r.model.num_hidden_layers * r.model.n_routed_experts > kMaxExperts)
-    fail("recipe", fmt::format("num_hidden_layers {} x n_routed_experts {} is too large", r.model.num_hidden_layers,
-                               r.model.n_routed_experts),
+    fail("recipe",
+         fmt::format("num_hidden_layers {} x n_routed_experts {} is too large", r.model.num_hidden_layers,
+                     r.model.n_routed_experts),
          fmt::format("at most {} experts in all layers", kMaxExperts));
   if (r.precision != "bf16" && r.precision != "f32")
     fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
   if (r.data.empty()) fail("recipe", "names no data", "add data=FILE");
   if (r.out.empty()) fail("recipe", "names no run directory", "add out=DIR");
   if (r.sequence_length > r.model.max_position_embeddings)
-    fail("recipe", fmt::format("sequence_length {} exceeds max_position_embeddings {}", r.sequence_length,
-                               r.model.max_position_embeddings),
+    fail("recipe",
+         fmt::format("sequence_length {} exceeds max_position_embeddings {}", r.sequence_length,
+                     r.model.max_position_embeddings),
          "raise max_position_embeddings or shorten the sequence");
-  constexpr int64_t kMaxTokens = int64_t{1} << 32;  // far above any published step; keeps byte counts below 2^63
+  constexpr int64_t kMaxTokens = int64_t{1}
+                                 << 32;  // far above any published step; keeps byte counts below 2^63
   if (r.batch * r.sequence_length > kMaxTokens)
     fail("recipe", fmt::format("batch {} x sequence_length {} is too large", r.batch, r.sequence_length),
          fmt::format("at most {} tokens per step", kMaxTokens));
   if (r.microbatch > 0 && r.batch % r.microbatch != 0)
-    fail("recipe", fmt::format("batch {} is not a multiple of microbatch {}", r.batch, r.microbatch), "change one of them");
+    fail("recipe", fmt::format("batch {} is not a multiple of microbatch {}", r.batch, r.microbatch),
+         "change one of them");
   if (!(r.constant_until <= r.cosine_until && r.cosine_until <= r.tail_from))
     fail("recipe", "the schedule's parts are not in order", "constant_until <= cosine_until <= tail_from");
 }
@@ -262,11 +271,16 @@ std::string quoted(const std::string& s) {
   std::string out = "\"";
   for (const char c : s) {
     if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else if (c == '\t') out += "\\t";
-    else if (c == '\r') out += "\\r";
-    else if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else out += c;
+    if (c == '\n')
+      out += "\\n";
+    else if (c == '\t')
+      out += "\\t";
+    else if (c == '\r')
+      out += "\\r";
+    else if (static_cast<unsigned char>(c) < 0x20)
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    else
+      out += c;
   }
   return out + "\"";
 }

@@ -1,5 +1,6 @@
-// Recipe: everything that decides a training run. One option table feeds the TOML reader, `key=value` arguments, range
-// checks, `frugal train --help` and the resolved recipe.toml of a run. Published values: DeepSeek-V3 report section 4.2.
+// Recipe: everything that decides a training run. One option table feeds the TOML reader, `key=value`
+// arguments, range checks, `frugal train --help` and the resolved recipe.toml of a run. Published values:
+// DeepSeek-V3 report section 4.2.
 #pragma once
 
 #include <string>
@@ -17,17 +18,17 @@ struct Recipe {
   std::vector<std::string> data;
   std::string separator;
   double validation_fraction = 0.1;
-  std::string tokenizer;     // directory or tokenizer.json; empty: train one on the data
-  int64_t digits = 3;        // digits per token of a tokenizer that is trained
+  std::string tokenizer;        // directory or tokenizer.json; empty: train one on the data
+  int64_t digits = 3;           // digits per token of a tokenizer that is trained
   bool split_capitals = false;  // its words in capitals are cut into letters
   int64_t sequence_length = 256;
 
   // run
   std::string out;
   int64_t steps = 1000;
-  double minutes = 0;        // > 0: steps are fitted to this much time on this machine
-  int64_t batch = 8;         // sequences per optimizer step
-  int64_t microbatch = 0;    // sequences per forward and backward; 0: all
+  double minutes = 0;      // > 0: steps are fitted to this much time on this machine
+  int64_t batch = 8;       // sequences per optimizer step
+  int64_t microbatch = 0;  // sequences per forward and backward; 0: all
   int64_t seed = 1;
   int64_t threads = 0;
   std::string precision = "bf16";
@@ -38,17 +39,17 @@ struct Recipe {
   double learning_rate = 2e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1, max_grad_norm = 1.0;
   // schedule, as fractions of all steps (V3: 14.8 T tokens)
   int64_t warmup_steps = 50;
-  double constant_until = 0.676;   // 10 T
-  double cosine_until = 0.966;     // + 4.3 T
+  double constant_until = 0.676;  // 10 T
+  double cosine_until = 0.966;    // + 4.3 T
   double min_learning_rate_ratio = 0.1;
-  double tail_from = 0.9887;       // the last 167 B
+  double tail_from = 0.9887;                 // the last 167 B
   double tail_learning_rate_ratio = 0.0332;  // 7.3e-6 / 2.2e-4
   // experts and MTP
   double bias_update_speed = 0.001;
-  double bias_update_until = 0.966;          // 14.3 T
+  double bias_update_until = 0.966;  // 14.3 T
   double balance_alpha = 1e-4;
   double mtp_lambda = 0.3, mtp_lambda_late = 0.1;
-  double mtp_lambda_switch = 0.676;          // 10 T
+  double mtp_lambda_switch = 0.676;  // 10 T
 };
 
 using RecipeField = std::variant<int64_t& (*)(Recipe&), double& (*)(Recipe&), std::string& (*)(Recipe&),
@@ -64,7 +65,8 @@ const std::vector<RecipeOption>& recipe_options();
 // Names of the built-in presets (configs/*.toml).
 std::vector<std::string> preset_names();
 
-// A file, or the name of a preset, then `key=value` settings. Throws Error naming file, line, key and what is allowed.
+// A file, or the name of a preset, then `key=value` settings. Throws Error naming file, line, key and what is
+// allowed.
 Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::string>& settings);
 // Reads a resolved recipe back.
 Recipe read_recipe(const std::string& file, const std::vector<std::string>& settings);

@@ -35,7 +35,8 @@ TEST(Schedule, HasV3sShape) {
 }
 
 TEST(Recipe, ResolvedRecipeReadsBackTheSame) {
-  const Recipe r = load_recipe("nano", {"data=a b.txt", "out=x\"y", "learning_rate=0.0012345678901234567", "separator=\n\t\\"});
+  const Recipe r = load_recipe(
+      "nano", {"data=a b.txt", "out=x\"y", "learning_rate=0.0012345678901234567", "separator=\n\t\\"});
   const std::string file = "/tmp/frugal_recipe_" + std::to_string(getpid()) + ".toml";
   write_file_atomic(file, recipe_to_toml(r));
   EXPECT_EQ(recipe_to_toml(read_recipe(file, {})), recipe_to_toml(r));
@@ -64,10 +65,13 @@ TEST(Optimizer, StepEqualsADoubleReference) {
         avg[i] = 0.9 * avg[i] + 0.1 * g;
         sq[i] = 0.95 * sq[i] + 0.05 * g * g;
         const double decay = q.kind == model::ParamKind::kNorm ? 0 : 0.1;
-        p[i] -= 1e-2 * (avg[i] / (1 - std::pow(0.9, t)) / (std::sqrt(sq[i] / (1 - std::pow(0.95, t))) + 1e-8) + decay * p[i]);
+        p[i] -=
+            1e-2 * (avg[i] / (1 - std::pow(0.9, t)) / (std::sqrt(sq[i] / (1 - std::pow(0.95, t))) + 1e-8) +
+                    decay * p[i]);
       }
     }
-    for (size_t i = 0; i < n; ++i) ASSERT_NEAR(static_cast<double>(m->masters()[i]), p[i], 2e-6) << i << " step " << t;
+    for (size_t i = 0; i < n; ++i)
+      ASSERT_NEAR(static_cast<double>(m->masters()[i]), p[i], 2e-6) << i << " step " << t;
   }
 }
 
@@ -91,12 +95,30 @@ class TrainerTest : public ::testing::Test {
   }
   void TearDown() override { remove_all(root); }
   Recipe recipe(const std::string& name, std::vector<std::string> more = {}) {
-    std::vector<std::string> settings = {
-        "hidden_size=32", "num_hidden_layers=2", "intermediate_size=48", "num_attention_heads=2", "n_routed_experts=4",
-        "num_experts_per_tok=2", "n_group=2", "topk_group=1", "moe_intermediate_size=16", "qk_nope_head_dim=8",
-        "qk_rope_head_dim=4", "v_head_dim=8", "kv_lora_rank=8", "q_lora_rank=8", "vocab_size=300", "sequence_length=32",
-        "batch=4", "steps=12", "warmup_steps=2", "eval_every=5", "sample_every=0", "threads=2",
-        "data=" + root + "/tasks.jsonl", "out=" + root + "/" + name};
+    std::vector<std::string> settings = {"hidden_size=32",
+                                         "num_hidden_layers=2",
+                                         "intermediate_size=48",
+                                         "num_attention_heads=2",
+                                         "n_routed_experts=4",
+                                         "num_experts_per_tok=2",
+                                         "n_group=2",
+                                         "topk_group=1",
+                                         "moe_intermediate_size=16",
+                                         "qk_nope_head_dim=8",
+                                         "qk_rope_head_dim=4",
+                                         "v_head_dim=8",
+                                         "kv_lora_rank=8",
+                                         "q_lora_rank=8",
+                                         "vocab_size=300",
+                                         "sequence_length=32",
+                                         "batch=4",
+                                         "steps=12",
+                                         "warmup_steps=2",
+                                         "eval_every=5",
+                                         "sample_every=0",
+                                         "threads=2",
+                                         "data=" + root + "/tasks.jsonl",
+                                         "out=" + root + "/" + name};
     settings.insert(settings.end(), more.begin(), more.end());
     return load_recipe("nano", settings);
   }
@@ -104,8 +126,9 @@ class TrainerTest : public ::testing::Test {
 };
 
 void expect_same_state(const std::string& a, const std::string& b) {
-  for (const char* file : {"/model.safetensors", "/trainer/masters.safetensors", "/trainer/exp_avg.safetensors",
-                           "/trainer/exp_avg_sq.safetensors", "/trainer/state.json"})
+  for (const char* file :
+       {"/model.safetensors", "/trainer/masters.safetensors", "/trainer/exp_avg.safetensors",
+        "/trainer/exp_avg_sq.safetensors", "/trainer/state.json"})
     EXPECT_EQ(read_file(a + file), read_file(b + file)) << file;
 }
 
@@ -121,13 +144,16 @@ TEST_F(TrainerTest, ResumedEqualsUninterrupted) {
   EXPECT_EQ(t->steps_done(), 5);
   while (t->steps_done() < 12) t->step();
   t->save();
-  for (const char* file : {"/model.safetensors", "/trainer/masters.safetensors", "/trainer/exp_avg.safetensors",
-                           "/trainer/exp_avg_sq.safetensors"})
-    EXPECT_EQ(read_file(newest_checkpoint(root + "/whole") + file), read_file(newest_checkpoint(root + "/parts") + file)) << file;
+  for (const char* file : {"/model.safetensors", "/trainer/masters.safetensors",
+                           "/trainer/exp_avg.safetensors", "/trainer/exp_avg_sq.safetensors"})
+    EXPECT_EQ(read_file(newest_checkpoint(root + "/whole") + file),
+              read_file(newest_checkpoint(root + "/parts") + file))
+        << file;
 }
 
 TEST_F(TrainerTest, ThreadsChangeNoBit) {
-  for (const char* n : {"1", "2", "3"}) Trainer::start(recipe(std::string("t") + n, {std::string("threads=") + n}))->run();
+  for (const char* n : {"1", "2", "3"})
+    Trainer::start(recipe(std::string("t") + n, {std::string("threads=") + n}))->run();
   expect_same_state(newest_checkpoint(root + "/t1"), newest_checkpoint(root + "/t2"));
   expect_same_state(newest_checkpoint(root + "/t1"), newest_checkpoint(root + "/t3"));
 }

@@ -23,7 +23,9 @@ namespace frugal::train {
 using nlohmann::json;
 
 namespace {
-kernels::Operand operand_of(const Recipe& r) { return r.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16; }
+kernels::Operand operand_of(const Recipe& r) {
+  return r.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16;
+}
 int64_t rows_per_pass(const Recipe& r) { return r.microbatch > 0 ? r.microbatch : r.batch; }
 
 std::vector<double> load_ratio(const std::vector<std::vector<int64_t>>& counts) {
@@ -56,7 +58,8 @@ std::string plan_text(const Recipe& r) {
   return fmt::format(
       "model       {} parameters, {} active; {:.1f} MFLOP per token forward and backward\n"
       "memory      {:.2f} GiB for weights, optimizer and activations\n",
-      format_count(static_cast<double>(parameter_count(c))), format_count(static_cast<double>(model::active_parameters(c))), flops * 1e-6,
+      format_count(static_cast<double>(parameter_count(c))),
+      format_count(static_cast<double>(model::active_parameters(c))), flops * 1e-6,
       static_cast<double>(memory_bytes(r)) / 1073741824.0);
 }
 
@@ -65,7 +68,8 @@ Trainer::Trainer(const Recipe& recipe) : recipe_(recipe), ctx_(static_cast<int>(
 std::unique_ptr<Trainer> Trainer::start(const Recipe& recipe) {
   check_recipe(recipe);
   if (file_exists(recipe.out + "/recipe.toml"))
-    fail(recipe.out, "already holds a run", "continue it with `frugal train --resume " + recipe.out + "` or name another out=DIR");
+    fail(recipe.out, "already holds a run",
+         "continue it with `frugal train --resume " + recipe.out + "` or name another out=DIR");
   std::unique_ptr<Trainer> t(new Trainer(recipe));
   t->load_data(recipe.tokenizer);
   t->build();
@@ -79,8 +83,10 @@ std::unique_ptr<Trainer> Trainer::start(const Recipe& recipe) {
   return t;
 }
 
-std::unique_ptr<Trainer> Trainer::resume(const std::string& directory, const std::vector<std::string>& settings) {
-  if (!file_exists(directory + "/recipe.toml")) fail(directory, "is not a run directory", "it holds no recipe.toml");
+std::unique_ptr<Trainer> Trainer::resume(const std::string& directory,
+                                         const std::vector<std::string>& settings) {
+  if (!file_exists(directory + "/recipe.toml"))
+    fail(directory, "is not a run directory", "it holds no recipe.toml");
   Recipe recipe = read_recipe(directory + "/recipe.toml", settings);
   recipe.out = directory;
   recipe.minutes = 0;
@@ -103,7 +109,8 @@ std::unique_ptr<Trainer> Trainer::resume(const std::string& directory, const std
 }
 
 void Trainer::load_data(const std::string& tokenizer_source) {
-  const data::Corpus corpus = data::load_corpus(recipe_.data, {recipe_.separator, recipe_.validation_fraction});
+  const data::Corpus corpus =
+      data::load_corpus(recipe_.data, {recipe_.separator, recipe_.validation_fraction});
   if (tokenizer_source.empty()) {
     std::vector<std::string_view> texts;
     bool chat = false;
@@ -113,7 +120,8 @@ void Trainer::load_data(const std::string& tokenizer_source) {
     }
     const int64_t smallest = chat ? 261 : 259;  // 256 bytes, BOS, EOS, padding (user, assistant)
     if (recipe_.model.vocab_size < smallest)
-      fail("recipe", fmt::format("vocab_size {} has no room for a byte-level tokenizer", recipe_.model.vocab_size),
+      fail("recipe",
+           fmt::format("vocab_size {} has no room for a byte-level tokenizer", recipe_.model.vocab_size),
            fmt::format("use {} or more, or name a tokenizer", smallest));
     text::TokenizerTrainOptions options;
     options.vocab_size = static_cast<int32_t>(recipe_.model.vocab_size);
@@ -125,36 +133,44 @@ void Trainer::load_data(const std::string& tokenizer_source) {
     tokenizer_ = std::make_unique<text::Tokenizer>(text::Tokenizer::load(tokenizer_source));
   }
   if (tokenizer_->vocab_size() > recipe_.model.vocab_size)
-    fail("recipe", fmt::format("the tokenizer has {} tokens, vocab_size is {}", tokenizer_->vocab_size(), recipe_.model.vocab_size),
+    fail("recipe",
+         fmt::format("the tokenizer has {} tokens, vocab_size is {}", tokenizer_->vocab_size(),
+                     recipe_.model.vocab_size),
          "raise vocab_size or use a smaller tokenizer");
   // Found out now rather than at the first sample.
-  const int64_t prompt = static_cast<int64_t>(tokenizer_->encode(recipe_.sample_prompt).size()) + (tokenizer_->bos_id() >= 0);
+  const int64_t prompt =
+      static_cast<int64_t>(tokenizer_->encode(recipe_.sample_prompt).size()) + (tokenizer_->bos_id() >= 0);
   if (recipe_.sample_every > 0 && prompt >= recipe_.model.max_position_embeddings)
-    fail("recipe", fmt::format("sample_prompt has {} tokens, max_position_embeddings is {}", prompt, recipe_.model.max_position_embeddings),
+    fail("recipe",
+         fmt::format("sample_prompt has {} tokens, max_position_embeddings is {}", prompt,
+                     recipe_.model.max_position_embeddings),
          "shorten sample_prompt");
   recipe_.model.bos_token_id = tokenizer_->bos_id();
   recipe_.model.eos_token_ids.clear();
   if (tokenizer_->eos_id() >= 0) recipe_.model.eos_token_ids.push_back(tokenizer_->eos_id());
-  const data::TextEncoder encoder{[this](std::string_view s) { return tokenizer_->encode(s, false); }, tokenizer_->bos_id(),
-                                  tokenizer_->eos_id(),
-                                  [this](std::span<const text::Message> m) { return text::encode_chat(*tokenizer_, m, false); }};
-  loader_ = std::make_unique<data::Loader>(data::tokenize(corpus.train, encoder), recipe_.sequence_length, recipe_.batch,
-                                           static_cast<uint64_t>(recipe_.seed));
+  const data::TextEncoder encoder{
+      [this](std::string_view s) { return tokenizer_->encode(s, false); }, tokenizer_->bos_id(),
+      tokenizer_->eos_id(),
+      [this](std::span<const text::Message> m) { return text::encode_chat(*tokenizer_, m, false); }};
+  loader_ = std::make_unique<data::Loader>(data::tokenize(corpus.train, encoder), recipe_.sequence_length,
+                                           recipe_.batch, static_cast<uint64_t>(recipe_.seed));
   const data::TokenizedDocuments validation = data::tokenize(corpus.validation, encoder);
   validation_bytes_ = static_cast<double>(validation.bytes);
   validation_rows_ = data::pack_rows(validation, recipe_.sequence_length);
-  info("data        {} training documents, {} tokens; validation {} bytes, {} rows of {}", corpus.train.size(),
-       format_count(static_cast<double>(loader_->documents().tokens.size())), format_count(validation_bytes_),
-       validation_rows_.count, recipe_.sequence_length);
+  info("data        {} training documents, {} tokens; validation {} bytes, {} rows of {}",
+       corpus.train.size(), format_count(static_cast<double>(loader_->documents().tokens.size())),
+       format_count(validation_bytes_), validation_rows_.count, recipe_.sequence_length);
 }
 
 void Trainer::build() {
-  info("{}machine     {} threads, level {}, {} products", plan_text(recipe_), ctx_.pool.size(), ctx_.level.name, recipe_.precision);
+  info("{}machine     {} threads, level {}, {} products", plan_text(recipe_), ctx_.pool.size(),
+       ctx_.level.name, recipe_.precision);
   require_memory(memory_bytes(recipe_), "training", "lower batch or microbatch, or take a smaller model");
   const kernels::Operand operand = operand_of(recipe_);
   model_ = std::make_unique<model::Model>(recipe_.model, operand, true);
   optimizer_ = std::make_unique<Optimizer>(*model_);
-  objective_ = std::make_unique<model::Objective>(recipe_.model, rows_per_pass(recipe_), recipe_.sequence_length, true);
+  objective_ = std::make_unique<model::Objective>(recipe_.model, rows_per_pass(recipe_),
+                                                  recipe_.sequence_length, true);
   grads_ = aligned_array<float>(model_->table.elements);
 }
 
@@ -178,7 +194,8 @@ StepReport Trainer::step() {
     report.loss += r.nll;
     report.mtp_loss += r.mtp_nll;
     report.balance += r.balance;
-    if (counts.empty()) counts = r.expert_counts;
+    if (counts.empty())
+      counts = r.expert_counts;
     else
       for (size_t l = 0; l < counts.size(); ++l)
         for (size_t e = 0; e < counts[l].size(); ++e) counts[l][e] += r.expert_counts[l][e];
@@ -186,11 +203,13 @@ StepReport Trainer::step() {
   report.loss /= static_cast<double>(std::max<int64_t>(1, args.main_targets));
   report.mtp_loss /= static_cast<double>(std::max<int64_t>(1, args.mtp_targets));
   report.learning_rate = learning_rate_at(recipe_, state_.step);
-  report.grad_norm = optimizer_->step(ctx_, *model_, grads_.get(),
-                                      {recipe_.beta1, recipe_.beta2, recipe_.eps, recipe_.weight_decay, recipe_.max_grad_norm},
-                                      report.learning_rate, state_.step + 1);
+  report.grad_norm = optimizer_->step(
+      ctx_, *model_, grads_.get(),
+      {recipe_.beta1, recipe_.beta2, recipe_.eps, recipe_.weight_decay, recipe_.max_grad_norm},
+      report.learning_rate, state_.step + 1);
   if (!std::isfinite(report.loss) || !std::isfinite(report.grad_norm))
-    fail(fmt::format("step {}", state_.step + 1), fmt::format("loss {} and gradient norm {} are not finite", report.loss, report.grad_norm),
+    fail(fmt::format("step {}", state_.step + 1),
+         fmt::format("loss {} and gradient norm {} are not finite", report.loss, report.grad_norm),
          "lower learning_rate; the last checkpoint is unharmed");
   update_router_bias(*model_, counts, bias_update_speed_at(recipe_, state_.step));
   report.expert_load = load_ratio(counts);
@@ -222,7 +241,8 @@ Validation Trainer::validate() {
       for (int64_t i = 0; i + 1 < length; ++i) {
         if (batch.tokens[static_cast<size_t>(row * (length + 2) + i + 2)] < 0) continue;
         ++drafts;
-        accepted += r.mtp_best[static_cast<size_t>(row * length + i)] == r.best[static_cast<size_t>(row * length + i + 1)];
+        accepted += r.mtp_best[static_cast<size_t>(row * length + i)] ==
+                    r.best[static_cast<size_t>(row * length + i + 1)];
       }
     }
   }
@@ -240,7 +260,8 @@ Validation Trainer::validate() {
 }
 
 void Trainer::fit_steps_to_minutes() {
-  // The first step pays for page faults; then the median of some seconds is taken, and everything starts anew.
+  // The first step pays for page faults; then the median of some seconds is taken, and everything starts
+  // anew.
   constexpr double kTrialSeconds = 3;
   step();
   std::vector<double> times;
@@ -253,11 +274,14 @@ void Trainer::fit_steps_to_minutes() {
   const double seconds = times[times.size() / 2];
   const auto validation = std::chrono::steady_clock::now();
   if (recipe_.eval_every > 0) validate();
-  const double per_step = seconds + (recipe_.eval_every > 0 ? seconds_since(validation) / static_cast<double>(recipe_.eval_every) : 0);
+  const double per_step =
+      seconds +
+      (recipe_.eval_every > 0 ? seconds_since(validation) / static_cast<double>(recipe_.eval_every) : 0);
   constexpr double kReserve = 0.95;  // samples, checkpoints and a neighbour that takes a share of the machine
   recipe_.steps = std::max<int64_t>(10, static_cast<int64_t>(recipe_.minutes * 60 * kReserve / per_step));
   recipe_.warmup_steps = std::min(recipe_.warmup_steps, recipe_.steps / 10);
-  info("plan        {:.0f} ms per step measured: {} steps in {:g} minutes", per_step * 1e3, recipe_.steps, recipe_.minutes);
+  info("plan        {:.0f} ms per step measured: {} steps in {:g} minutes", per_step * 1e3, recipe_.steps,
+       recipe_.minutes);
   recipe_.minutes = 0;
   optimizer_->reset();
   loader_->restore({});
@@ -277,8 +301,9 @@ bool Trainer::run() {
   RunView view;
   view.line = [&](const std::string& text) { line.print(text); };
   view.progress = [&](const Progress& p) {
-    line.show(fmt::format("step {}/{}  loss {:.4f}  mtp {:.4f}  lr {:.2e}  |g| {:.2f}  {} tok/s  ETA {}", p.step, p.steps, p.smooth_loss,
-                          p.report.mtp_loss, p.report.learning_rate, p.report.grad_norm, format_count(p.tokens_per_second),
+    line.show(fmt::format("step {}/{}  loss {:.4f}  mtp {:.4f}  lr {:.2e}  |g| {:.2f}  {} tok/s  ETA {}",
+                          p.step, p.steps, p.smooth_loss, p.report.mtp_loss, p.report.learning_rate,
+                          p.report.grad_norm, format_count(p.tokens_per_second),
                           format_seconds(p.eta_seconds)));
   };
   return run(view);
@@ -298,7 +323,8 @@ bool Trainer::run(const RunView& view) {
     step_seconds = step_seconds == 0 ? seconds : 0.9 * step_seconds + 0.1 * seconds;
     smooth_loss_ = smooth_loss_ == 0 ? r.loss : 0.95 * smooth_loss_ + 0.05 * r.loss;
     log_step(r, seconds);
-    const double eta = seconds_since(start) / static_cast<double>(state_.step - first_step) * static_cast<double>(recipe_.steps - state_.step);
+    const double eta = seconds_since(start) / static_cast<double>(state_.step - first_step) *
+                       static_cast<double>(recipe_.steps - state_.step);
     view.progress({state_.step, recipe_.steps, smooth_loss_, tokens_per_step / step_seconds, eta, r});
     const bool last = state_.step == recipe_.steps;
     if (recipe_.eval_every > 0 && (state_.step % recipe_.eval_every == 0 || last)) report_validation(view);
@@ -308,7 +334,8 @@ bool Trainer::run(const RunView& view) {
   if (state_.step > first_step && saved_step_ != state_.step) save();
   if (state_.step > first_step) write_receipt(training_seconds, first_step, view);
   if (state_.step < recipe_.steps)
-    view.line(fmt::format("interrupted after step {}, which is saved; `frugal train --resume {}` continues", state_.step, recipe_.out));
+    view.line(fmt::format("interrupted after step {}, which is saved; `frugal train --resume {}` continues",
+                          state_.step, recipe_.out));
   return state_.step == recipe_.steps;
 }
 
@@ -316,7 +343,8 @@ void Trainer::log(const std::string& line) {
   FILE* f = std::fopen((recipe_.out + "/log.jsonl").c_str(), "a");
   if (f == nullptr) fail(recipe_.out + "/log.jsonl", "cannot be opened", "check the permissions");
   const bool written = std::fprintf(f, "%s\n", line.c_str()) > 0;
-  if (std::fclose(f) != 0 || !written) fail(recipe_.out + "/log.jsonl", "cannot be written", "free disk space and resume the run");
+  if (std::fclose(f) != 0 || !written)
+    fail(recipe_.out + "/log.jsonl", "cannot be written", "free disk space and resume the run");
 }
 
 void Trainer::log_step(const StepReport& r, double seconds) {
@@ -331,15 +359,17 @@ void Trainer::log_step(const StepReport& r, double seconds) {
 void Trainer::report_validation(const RunView& view) {
   const Validation v = validate();
   if (v.bits_per_byte == 0) return;
-  if (state_.best_validation == 0 || v.bits_per_byte < state_.best_validation) state_.best_validation = v.bits_per_byte;
+  if (state_.best_validation == 0 || v.bits_per_byte < state_.best_validation)
+    state_.best_validation = v.bits_per_byte;
   json line = {{"step", state_.step}, {"val_loss", v.nll}, {"val_bits_per_byte", v.bits_per_byte}};
-  std::string text = fmt::format("step {}  validation {:.4f} nats, {:.4f} bits per byte (best {:.4f})", state_.step, v.nll,
-                                 v.bits_per_byte, state_.best_validation);
+  std::string text = fmt::format("step {}  validation {:.4f} nats, {:.4f} bits per byte (best {:.4f})",
+                                 state_.step, v.nll, v.bits_per_byte, state_.best_validation);
   if (v.mtp_nll > 0) {
     line["val_mtp_loss"] = v.mtp_nll;
     line["val_mtp_bits_per_byte"] = v.mtp_bits_per_byte;
     line["mtp_acceptance"] = v.mtp_acceptance;
-    text += fmt::format("; MTP {:.4f}, {:.0f} % of its drafts accepted", v.mtp_bits_per_byte, 100 * v.mtp_acceptance);
+    text += fmt::format("; MTP {:.4f}, {:.0f} % of its drafts accepted", v.mtp_bits_per_byte,
+                        100 * v.mtp_acceptance);
   }
   log(line.dump());
   view.line(text);
@@ -379,7 +409,8 @@ void Trainer::report_sample(const RunView& view) {
 void Trainer::write_receipt(double seconds, int64_t first_step, const RunView& view) {
   const double steps = static_cast<double>(state_.step - first_step);
   const double tokens = steps * static_cast<double>(recipe_.batch * recipe_.sequence_length);
-  const double flops = tokens * 3 * model::forward_flops_per_token(recipe_.model, recipe_.sequence_length, true);
+  const double flops =
+      tokens * 3 * model::forward_flops_per_token(recipe_.model, recipe_.sequence_length, true);
   const json receipt = {{"first_step", first_step + 1},
                         {"last_step", state_.step},
                         {"tokens", tokens},
@@ -391,8 +422,10 @@ void Trainer::write_receipt(double seconds, int64_t first_step, const RunView& v
                         {"precision", recipe_.precision},
                         {"best_validation_bits_per_byte", state_.best_validation}};
   write_file_atomic(recipe_.out + "/receipt.json", receipt.dump(2) + "\n");
-  view.line(fmt::format("receipt     {} tokens in {} of training ({} tok/s), {:.2f} TFLOP at {:.0f} GFLOP/s -> {}/receipt.json", format_count(tokens),
-       format_seconds(seconds), format_count(tokens / seconds), flops * 1e-12, flops / seconds * 1e-9, recipe_.out));
+  view.line(fmt::format(
+      "receipt     {} tokens in {} of training ({} tok/s), {:.2f} TFLOP at {:.0f} GFLOP/s -> {}/receipt.json",
+      format_count(tokens), format_seconds(seconds), format_count(tokens / seconds), flops * 1e-12,
+      flops / seconds * 1e-9, recipe_.out));
 }
 
 // Lines of steps after the checkpoint would stand twice.
@@ -403,8 +436,8 @@ void Trainer::truncate_log() {
   const std::string text = read_file(path);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
-    const json line = json::parse(text.begin() + static_cast<std::ptrdiff_t>(at), text.begin() + static_cast<std::ptrdiff_t>(end),
-                                  nullptr, false);
+    const json line = json::parse(text.begin() + static_cast<std::ptrdiff_t>(at),
+                                  text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
     if (line.is_object() && line.value("step", int64_t{0}) <= state_.step && line.contains("step"))
       kept += text.substr(at, end - at) + "\n";
     at = end + 1;

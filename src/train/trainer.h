@@ -1,4 +1,5 @@
-// The trainer: data, model, optimizer, schedule, checkpoints and log of one run (docs/formats.md describes the run directory).
+// The trainer: data, model, optimizer, schedule, checkpoints and log of one run (docs/formats.md describes
+// the run directory).
 #pragma once
 
 #include <functional>
@@ -18,7 +19,7 @@ namespace frugal::train {
 struct Validation {
   double nll = 0, mtp_nll = 0;  // nats per target
   double bits_per_byte = 0, mtp_bits_per_byte = 0;
-  double mtp_acceptance = 0;    // share of MTP drafts that equal the main head's own choice one token later
+  double mtp_acceptance = 0;  // share of MTP drafts that equal the main head's own choice one token later
 };
 
 struct StepReport {
@@ -43,11 +44,12 @@ std::string plan_text(const Recipe& recipe);
 
 class Trainer {
  public:
-  // A new run: makes the directory (which must not hold a run), reads the data, trains a tokenizer if the recipe names
-  // none, initialises the model.
+  // A new run: makes the directory (which must not hold a run), reads the data, trains a tokenizer if the
+  // recipe names none, initialises the model.
   static std::unique_ptr<Trainer> start(const Recipe& recipe);
   // Continues the run in `directory`; `settings` are key=value changes (steps=... extends it).
-  static std::unique_ptr<Trainer> resume(const std::string& directory, const std::vector<std::string>& settings);
+  static std::unique_ptr<Trainer> resume(const std::string& directory,
+                                         const std::vector<std::string>& settings);
 
   // Until recipe.steps. False: SIGINT or SIGTERM ended it after a step, which is saved.
   bool run();

@@ -6,8 +6,8 @@ struct f32x16 {
 
 static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 
-#define FRUGAL_EACH(expression)                  \
-  f32x16 r;                                      \
+#define FRUGAL_EACH(expression)                       \
+  f32x16 r;                                           \
   for (int i = 0; i < 16; ++i) r.v[i] = (expression); \
   return r
 
@@ -28,7 +28,9 @@ static inline f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { FRUGAL_EACH(fma1(a.v[i]
 static inline f32x16 max(f32x16 a, f32x16 b) { FRUGAL_EACH(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 static inline f32x16 sqrt(f32x16 a) { FRUGAL_EACH(__builtin_sqrtf(a.v[i])); }
 // Lane-wise a < b ? x : y.
-static inline f32x16 select_less(f32x16 a, f32x16 b, f32x16 x, f32x16 y) { FRUGAL_EACH(a.v[i] < b.v[i] ? x.v[i] : y.v[i]); }
+static inline f32x16 select_less(f32x16 a, f32x16 b, f32x16 x, f32x16 y) {
+  FRUGAL_EACH(a.v[i] < b.v[i] ? x.v[i] : y.v[i]);
+}
 // First n lanes of a, the rest of b.
 static inline f32x16 blend_first(int n, f32x16 a, f32x16 b) { FRUGAL_EACH(i < n ? a.v[i] : b.v[i]); }
 
@@ -50,7 +52,9 @@ static inline float round_bf16_1(float x) {
 }
 static inline f32x16 round_bf16(f32x16 a) { FRUGAL_EACH(round_bf16_1(a.v[i])); }
 // bits(a) + (bits(t) << 23): multiplies a by 2^n when t is n plus the rounding constant of exp().
-static inline f32x16 add_exponent(f32x16 a, f32x16 t) { FRUGAL_EACH(float_of(bits_of(a.v[i]) + (bits_of(t.v[i]) << 23))); }
+static inline f32x16 add_exponent(f32x16 a, f32x16 t) {
+  FRUGAL_EACH(float_of(bits_of(a.v[i]) + (bits_of(t.v[i]) << 23)));
+}
 // x = m * 2^e with m in [sqrt(1/2), sqrt(2)): returns m, stores e. x positive and normal.
 static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
   f32x16 m;
@@ -67,7 +71,9 @@ static inline f32x16 swap_pairs(f32x16 a) { FRUGAL_EACH(a.v[i ^ 1]); }
 // Eight values, each twice: (p0, p0, p1, p1, ...).
 static inline f32x16 load_twice(const float* p, int n) { FRUGAL_EACH(i / 2 < n ? p[i / 2] : 0.0f); }
 // Odd lanes a * b + c, even lanes a * b - c, each rounded as fma(a, b, +-c).
-static inline f32x16 fma_add_odd(f32x16 a, f32x16 b, f32x16 c) { FRUGAL_EACH(fma1(a.v[i], b.v[i], i % 2 ? c.v[i] : -c.v[i])); }
+static inline f32x16 fma_add_odd(f32x16 a, f32x16 b, f32x16 c) {
+  FRUGAL_EACH(fma1(a.v[i], b.v[i], i % 2 ? c.v[i] : -c.v[i]));
+}
 
 static inline float reduce_add(f32x16 a) {
   for (int w = 8; w >= 1; w /= 2)
@@ -81,7 +87,8 @@ static inline float reduce_max(f32x16 a) {
 }
 #undef FRUGAL_EACH
 
-// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. a(i, k) = a[i * RS + k * KS] ----
+// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. a(i, k) = a[i * RS + k * KS]
+// ----
 template <int ROWS>
 static inline void start_tile(float* acc, int64_t ld, bool fresh) {
   for (int i = 0; i < ROWS && fresh; ++i)
@@ -100,7 +107,8 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
 }
 // blocks of 32 k
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
+                             bool fresh) {
   start_tile<ROWS>(acc, ld, fresh);
   for (int64_t block = 0; block < blocks; ++block, a += 32 * KS, b += 32 * 32) {
     for (int i = 0; i < ROWS; ++i) {

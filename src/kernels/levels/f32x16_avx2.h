@@ -24,14 +24,24 @@ static inline void store_first(float* p, int n, f32x16 a) {
   _mm256_maskstore_ps(p, lanes_below(n, 0), a.lo);
   _mm256_maskstore_ps(p + 8, lanes_below(n, 8), a.hi);
 }
-static inline f32x16 add(f32x16 a, f32x16 b) { return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
-static inline f32x16 sub(f32x16 a, f32x16 b) { return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
-static inline f32x16 mul(f32x16 a, f32x16 b) { return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
-static inline f32x16 div(f32x16 a, f32x16 b) { return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+static inline f32x16 add(f32x16 a, f32x16 b) {
+  return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+static inline f32x16 sub(f32x16 a, f32x16 b) {
+  return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+static inline f32x16 mul(f32x16 a, f32x16 b) {
+  return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+static inline f32x16 div(f32x16 a, f32x16 b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
 static inline f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
-static inline f32x16 max(f32x16 a, f32x16 b) { return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+static inline f32x16 max(f32x16 a, f32x16 b) {
+  return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
 static inline f32x16 sqrt(f32x16 a) { return {_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
 static inline f32x16 select_less(f32x16 a, f32x16 b, f32x16 x, f32x16 y) {
   return {_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
@@ -70,7 +80,9 @@ static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
   return {split_exponent_8(x.lo, &e->lo), split_exponent_8(x.hi, &e->hi)};
 }
 static inline float first(f32x16 a) { return _mm256_cvtss_f32(a.lo); }
-static inline f32x16 swap_pairs(f32x16 a) { return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)}; }
+static inline f32x16 swap_pairs(f32x16 a) {
+  return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+}
 static inline f32x16 load_twice(const float* p, int n) {
   const __m256 v = _mm256_maskload_ps(p, lanes_below(n, 0));
   return {_mm256_permutevar8x32_ps(v, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
@@ -93,9 +105,11 @@ static inline float reduce_max(f32x16 a) {
   return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
 }
 
-// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 16 registers: up to 6 rows x 16 columns (f32), 3 x 16 (bf16) ----
+// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 16 registers: up to 6 rows x
+// 16 columns (f32), 3 x 16 (bf16) ----
 template <int RS, int KS, int ROWS>
-static inline void tile_f32_part(const float* a, const float* b, int64_t k, float* acc, int64_t ld, bool fresh) {
+static inline void tile_f32_part(const float* a, const float* b, int64_t k, float* acc, int64_t ld,
+                                 bool fresh) {
   for (int half = 0; half < 32; half += 16) {
     __m256 c[ROWS][2];
     for (int i = 0; i < ROWS; ++i) {
@@ -126,16 +140,17 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
+static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
+                                  bool fresh) {
   const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
   for (int64_t block = 0; block < blocks; ++block, a += 32 * KS, b += 32 * 32) {
     for (int q = 0; q < 32; q += 16) {
       __m256 even[ROWS][2], odd[ROWS][2];
-      for (int i = 0; i < ROWS; ++i)
-        even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm256_setzero_ps();
+      for (int i = 0; i < ROWS; ++i) even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm256_setzero_ps();
       for (int p = 0; p < 16; ++p) {
         for (int h = 0; h < 2; ++h) {
-          const __m256i pair = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + (p * 32 + q + 8 * h) * 2));
+          const __m256i pair =
+              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + (p * 32 + q + 8 * h) * 2));
           const __m256 be = _mm256_castsi256_ps(_mm256_slli_epi32(pair, 16));
           const __m256 bo = _mm256_castsi256_ps(_mm256_and_si256(pair, high));
           for (int i = 0; i < ROWS; ++i) {
@@ -155,7 +170,8 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
+                             bool fresh) {
   if constexpr (ROWS > 3) {
     tile_bf16_part<RS, KS, 3>(a, b, blocks, acc, ld, fresh);
     tile_bf16<RS, KS, ROWS - 3>(a + 3 * RS, b, blocks, acc + 3 * ld, ld, fresh);

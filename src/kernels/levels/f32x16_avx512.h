@@ -52,9 +52,7 @@ static inline f32x16 load_twice(const float* p, int n) {
 }
 static inline f32x16 fma_add_odd(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmaddsub_ps(a.v, b.v, c.v)}; }
 
-static inline __m256 upper_half(__m512 v) {
-  return _mm512_extractf32x8_ps(v, 1);
-}
+static inline __m256 upper_half(__m512 v) { return _mm512_extractf32x8_ps(v, 1); }
 static inline float reduce_add(f32x16 a) {
   const __m256 s8 = _mm256_add_ps(_mm512_castps512_ps256(a.v), upper_half(a.v));
   const __m128 s4 = _mm_add_ps(_mm256_castps256_ps128(s8), _mm256_extractf128_ps(s8, 1));
@@ -68,7 +66,8 @@ static inline float reduce_max(f32x16 a) {
   return _mm_cvtss_f32(_mm_max_ss(s2, _mm_shuffle_ps(s2, s2, 1)));
 }
 
-// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 32 registers: 12 rows x 32 columns (f32),
+// ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 32 registers: 12 rows x 32
+// columns (f32),
 // ---- 6 x 32 even and odd (bf16) ----
 template <int RS, int KS, int ROWS>
 static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc, int64_t ld, bool fresh) {
@@ -99,13 +98,13 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
+static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
+                                  bool fresh) {
   const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
   for (int64_t block = 0; block < blocks; ++block) {
     __m512 even[ROWS][2], odd[ROWS][2];
 #pragma GCC unroll 6
-    for (int i = 0; i < ROWS; ++i)
-      even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm512_setzero_ps();
+    for (int i = 0; i < ROWS; ++i) even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm512_setzero_ps();
     for (int p = 0; p < 16; ++p, a += 2 * KS, b += 64) {
       const __m512i p0 = _mm512_loadu_si512(b), p1 = _mm512_loadu_si512(b + 32);
       const __m512 e0 = _mm512_castsi512_ps(_mm512_slli_epi32(p0, 16));
@@ -132,7 +131,8 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
   }
 }
 template <int RS, int KS, int ROWS>
-static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld, bool fresh) {
+static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
+                             bool fresh) {
   if constexpr (ROWS > 6) {
     tile_bf16_part<RS, KS, 6>(a, b, blocks, acc, ld, fresh);
     tile_bf16_part<RS, KS, ROWS - 6>(a + 6 * RS, b, blocks, acc + 6 * ld, ld, fresh);

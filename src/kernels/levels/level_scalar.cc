@@ -1,6 +1,7 @@
 // The plain level: any machine.
-// Level files include nothing but intrinsics and plain structs and give everything internal linkage, so that no
-// instruction of this level leaks into the rest of the program through an inline function (levels_test.cc runs nm).
+// Level files include nothing but intrinsics and plain structs and give everything internal linkage, so that
+// no instruction of this level leaks into the rest of the program through an inline function (levels_test.cc
+// runs nm).
 #include "kernels/level.h"
 
 #define FRUGAL_LEVEL_NAME "scalar"

@@ -2,13 +2,15 @@
 // Included inside a level's namespace. K is never split; an accumulator lives in `acc` from first to last k.
 
 static inline int64_t up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-static inline int64_t padded_k(int64_t k, Operand operand) { return operand == Operand::kBF16 ? up(k, kBf16Block) : k; }
+static inline int64_t padded_k(int64_t k, Operand operand) {
+  return operand == Operand::kBF16 ? up(k, kBf16Block) : k;
+}
 // Tiles exist for 1, 2, 4, 8 and 12 rows; packed rows up to there are zero.
 static inline int64_t tile_rows(int64_t rows) { return rows > 8 ? 12 : rows > 4 ? 8 : rows > 2 ? 4 : rows; }
 
 template <int RS, int KS, int ROWS>
-static inline void tile_chunks(const float* a, const void* b, int64_t k, Operand operand, float* acc, int64_t ld,
-                               bool fresh) {
+static inline void tile_chunks(const float* a, const void* b, int64_t k, Operand operand, float* acc,
+                               int64_t ld, bool fresh) {
   constexpr bool kChunked = KS == 1;
   const int64_t step = kChunked ? kChunk : k;
   if (k == 0 && fresh)  // an expert without tokens: the empty sum is zero
@@ -20,29 +22,43 @@ static inline void tile_chunks(const float* a, const void* b, int64_t k, Operand
     if (operand == Operand::kF32) {
       tile_f32<RS, KS, ROWS>(chunk, static_cast<const float*>(b) + at * kPanelCols, n, acc, ld, fresh);
     } else {
-      tile_bf16<RS, KS, ROWS>(chunk, static_cast<const uint16_t*>(b) + at * kPanelCols, n / kBf16Block, acc, ld, fresh);
+      tile_bf16<RS, KS, ROWS>(chunk, static_cast<const uint16_t*>(b) + at * kPanelCols, n / kBf16Block, acc,
+                              ld, fresh);
     }
   }
 }
 
 template <int RS, int KS>
-static inline void tile_any(int64_t rows, const float* a, const void* b, int64_t k, Operand operand, float* acc, int64_t ld,
-                            bool fresh) {
+static inline void tile_any(int64_t rows, const float* a, const void* b, int64_t k, Operand operand,
+                            float* acc, int64_t ld, bool fresh) {
   switch (tile_rows(rows)) {
-    case 1: tile_chunks<RS, KS, 1>(a, b, k, operand, acc, ld, fresh); break;
-    case 2: tile_chunks<RS, KS, 2>(a, b, k, operand, acc, ld, fresh); break;
-    case 4: tile_chunks<RS, KS, 4>(a, b, k, operand, acc, ld, fresh); break;
-    case 8: tile_chunks<RS, KS, 8>(a, b, k, operand, acc, ld, fresh); break;
-    default: tile_chunks<RS, KS, 12>(a, b, k, operand, acc, ld, fresh); break;
+    case 1:
+      tile_chunks<RS, KS, 1>(a, b, k, operand, acc, ld, fresh);
+      break;
+    case 2:
+      tile_chunks<RS, KS, 2>(a, b, k, operand, acc, ld, fresh);
+      break;
+    case 4:
+      tile_chunks<RS, KS, 4>(a, b, k, operand, acc, ld, fresh);
+      break;
+    case 8:
+      tile_chunks<RS, KS, 8>(a, b, k, operand, acc, ld, fresh);
+      break;
+    default:
+      tile_chunks<RS, KS, 12>(a, b, k, operand, acc, ld, fresh);
+      break;
   }
 }
 
 // The edge of C, or a product that is added once it is finished: through a tile of our own.
-static inline void load_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* c, float* acc) {
+static inline void load_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* c,
+                                     float* acc) {
   for (int64_t i = 0; i < tile_rows(rows); ++i)
-    for (int64_t j = 0; j < kPanelCols; ++j) acc[i * kPanelCols + j] = i < rows && j < columns ? c[i * s.ldc + j] : 0.0f;
+    for (int64_t j = 0; j < kPanelCols; ++j)
+      acc[i * kPanelCols + j] = i < rows && j < columns ? c[i * s.ldc + j] : 0.0f;
 }
-static inline void write_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* acc, float* c) {
+static inline void write_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* acc,
+                                      float* c) {
   const bool finished = s.accumulate == Accumulate::kAddFinished;
   for (int64_t i = 0; i < rows; ++i, acc += kPanelCols, c += s.ldc) {
     if (columns == kPanelCols) {
@@ -58,7 +74,8 @@ static inline void write_accumulators(const SweepArgs& s, int64_t rows, int64_t 
 static void sweep(const SweepArgs& s) {
   alignas(64) float own[kPanelRows * kPanelCols];
   const int64_t k = padded_k(s.k, s.operand);
-  const int64_t a_panel = s.a_layout == ALayout::kRowMajor ? up(k, kChunk) / kChunk * kPanelRows * kChunkStride : k * kPanelRows;
+  const int64_t a_panel =
+      s.a_layout == ALayout::kRowMajor ? up(k, kChunk) / kChunk * kPanelRows * kChunkStride : k * kPanelRows;
   const int64_t b_panel = k * kPanelCols * (s.operand == Operand::kF32 ? 4 : 2);
   const bool fresh = s.accumulate != Accumulate::kContinue;
   const char* b = static_cast<const char*>(s.b);
@@ -68,7 +85,8 @@ static void sweep(const SweepArgs& s) {
       const int64_t rows = s.rows - i < kPanelRows ? s.rows - i : kPanelRows;
       const float* a = s.a + i / kPanelRows * a_panel;
       float* c = s.c + i * s.ldc + j;
-      const bool direct = s.accumulate != Accumulate::kAddFinished && columns == kPanelCols && rows == tile_rows(rows);
+      const bool direct =
+          s.accumulate != Accumulate::kAddFinished && columns == kPanelCols && rows == tile_rows(rows);
       float* acc = direct ? c : own;
       const int64_t ld = direct ? s.ldc : kPanelCols;
       if (!direct && !fresh) load_accumulators(s, rows, columns, c, acc);
@@ -86,16 +104,19 @@ static inline void copy_row(const float* src, int64_t n, int64_t padded, Operand
   int64_t i = 0;
   if (operand == Operand::kBF16) {
     for (; i + 16 <= n; i += 16) store(dst + i, round_bf16(load(src + i)));
-    if (i < n) store_first(dst + i, static_cast<int>(n - i), round_bf16(load_first(src + i, static_cast<int>(n - i), 0.0f)));
+    if (i < n)
+      store_first(dst + i, static_cast<int>(n - i),
+                  round_bf16(load_first(src + i, static_cast<int>(n - i), 0.0f)));
   } else {
     for (; i + 16 <= n; i += 16) store(dst + i, load(src + i));
-    if (i < n) store_first(dst + i, static_cast<int>(n - i), load_first(src + i, static_cast<int>(n - i), 0.0f));
+    if (i < n)
+      store_first(dst + i, static_cast<int>(n - i), load_first(src + i, static_cast<int>(n - i), 0.0f));
   }
   for (i = n; i < padded; ++i) dst[i] = 0.0f;
 }
 
-static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k, Operand operand,
-                        float* dst) {
+static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k,
+                        Operand operand, float* dst) {
   const int64_t chunks = up(k, kChunk) / kChunk;
   for (int64_t i = 0; i < rows; i += kPanelRows, dst += chunks * kPanelRows * kChunkStride) {
     const int64_t n = rows - i < kPanelRows ? rows - i : kPanelRows;
@@ -127,7 +148,6 @@ static void pack_a_cols(const float* src, int64_t ld, int64_t rows, int64_t k, O
   }
 }
 
-
 // Two k rows of 32 columns become 32 (even, odd) pairs.
 static inline void store_pairs(const float* even, const float* odd, uint16_t* dst) {
   float e[kPanelCols], o[kPanelCols];
@@ -153,11 +173,12 @@ static inline void load_columns(const float* row, int64_t columns, float* out) {
   for (int64_t j = 0; j < kPanelCols; ++j) out[j] = j < columns ? row[j] : 0.0f;
 }
 
-static void pack_b_cols(const float* src, int64_t ld, const int32_t* index, int64_t columns, int64_t k, Operand operand,
-                        void* dst) {
+static void pack_b_cols(const float* src, int64_t ld, const int32_t* index, int64_t columns, int64_t k,
+                        Operand operand, void* dst) {
   const auto row = [&](int64_t kk) { return src + (index ? index[kk] : kk) * ld; };
   if (operand == Operand::kF32) {
-    for (int64_t kk = 0; kk < k; ++kk) load_columns(row(kk), columns, static_cast<float*>(dst) + kk * kPanelCols);
+    for (int64_t kk = 0; kk < k; ++kk)
+      load_columns(row(kk), columns, static_cast<float*>(dst) + kk * kPanelCols);
     return;
   }
   float zero[kPanelCols] = {}, even[kPanelCols], odd[kPanelCols];
@@ -168,7 +189,8 @@ static void pack_b_cols(const float* src, int64_t ld, const int32_t* index, int6
   }
 }
 
-static void pack_b_rows(const float* src, int64_t ld, int64_t columns, int64_t k, Operand operand, void* dst) {
+static void pack_b_rows(const float* src, int64_t ld, int64_t columns, int64_t k, Operand operand,
+                        void* dst) {
   const int64_t k_padded = padded_k(k, operand);
   constexpr int64_t kStrip = 16;  // one cache line of every source row at a time
   float strip[kStrip * kPanelCols];

@@ -13,12 +13,13 @@ static inline void each16(int64_t n, Full full, Tail tail) {
 template <class F>
 static inline void map16(int64_t n, float* y, F f) {
   each16(
-      n, [&](int64_t i) { store(y + i, f(i, 16)); }, [&](int64_t i, int m) { store_first(y + i, m, f(i, m)); });
+      n, [&](int64_t i) { store(y + i, f(i, 16)); },
+      [&](int64_t i, int m) { store_first(y + i, m, f(i, m)); });
 }
 static inline f32x16 take(const float* p, int n) { return n == 16 ? load(p) : load_first(p, n, 0.0f); }
 
-// exp: 2^n e^r, |r| <= ln2 / 2, degree-5 polynomial after Cephes expf; relative error below 8.5e-8 (levels_test.cc).
-// Results below the smallest normal number are zero.
+// exp: 2^n e^r, |r| <= ln2 / 2, degree-5 polynomial after Cephes expf; relative error below 8.5e-8
+// (levels_test.cc). Results below the smallest normal number are zero.
 static inline f32x16 exp(f32x16 x) {
   const f32x16 rounding = set1(12582912.0f);  // 1.5 * 2^23: the sum's low bits are the nearest integer
   const f32x16 t = fma(x, set1(1.44269504088896341f), rounding);
@@ -136,8 +137,10 @@ static void rope(const float* x, const float* cos, const float* sin, float sign,
     const f32x16 v = take(x + 2 * p, 2 * m);
     const f32x16 c = load_twice(cos + p, m), s = mul(set1(sign), load_twice(sin + p, m));
     const f32x16 rotated = fma_add_odd(v, c, mul(swap_pairs(v), s));
-    if (m == 8) store(y + 2 * p, rotated);
-    else store_first(y + 2 * p, 2 * m, rotated);
+    if (m == 8)
+      store(y + 2 * p, rotated);
+    else
+      store_first(y + 2 * p, 2 * m, rotated);
   }
 }
 
@@ -147,7 +150,8 @@ static void swiglu(const float* gate, const float* up_row, int64_t n, float* y) 
     return mul(mul(g, sigmoid16(g)), take(up_row + i, m));
   });
 }
-static void swiglu_backward(const float* gate, const float* up_row, const float* dy, int64_t n, float* dgate, float* dup) {
+static void swiglu_backward(const float* gate, const float* up_row, const float* dy, int64_t n, float* dgate,
+                            float* dup) {
   each16(
       n,
       [&](int64_t i) {
@@ -176,9 +180,10 @@ static void softmax(const float* x, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return div(take(y + i, m), set1(l)); });
 }
 
-// One block of up to 64 keys of the online softmax (docs/numerics.md, section 3). s: raw products, replaced by
-// s * scale; p: exp(s - m') for n visible keys, zero up to 64. Updates m and l; returns the factor for O.
-static float attention_block(float* s, float scale, int64_t n, bool first_block, float* m, float* l, float* p) {
+// One block of up to 64 keys of the online softmax (docs/numerics.md, section 3). s: raw products, replaced
+// by s * scale; p: exp(s - m') for n visible keys, zero up to 64. Updates m and l; returns the factor for O.
+static float attention_block(float* s, float scale, int64_t n, bool first_block, float* m, float* l,
+                             float* p) {
   scale_row(scale, s, n, s);
   const float block_max = row_max(s, n);
   const float new_max = first_block ? block_max : (*m > block_max ? *m : block_max);
@@ -193,8 +198,8 @@ static void scale_add(float a, const float* x, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return fma(take(y + i, m), set1(a), take(x + i, m)); });
 }
 // P = exp(s * scale - lse), dS = P (dP - D) scale for n visible keys; both zero up to 64.
-static void attention_backward_block(const float* s, float scale, float lse, const float* dp, float d, int64_t n, float* p,
-                                     float* ds) {
+static void attention_backward_block(const float* s, float scale, float lse, const float* dp, float d,
+                                     int64_t n, float* p, float* ds) {
   map16(n, p, [&](int64_t i, int m) { return exp(sub(mul(take(s + i, m), set1(scale)), set1(lse))); });
   map16(n, ds, [&](int64_t i, int m) {
     return mul(mul(take(p + i, m), sub(take(dp + i, m), set1(d))), set1(scale));
