@@ -8,10 +8,10 @@ void alloc_field(LayerSaved* s, Arena* arena, int64_t elements) {
   using T = std::remove_pointer_t<std::remove_reference_t<decltype(s->*Field)>>;
   s->*Field = arena->alloc<T>(elements);
 }
-#define ROW(field, expression)                                                                                                    \
-  {                                                                                                                               \
-#field, alloc_field<&LayerSaved::field>, [](const ModelConfig& c, bool moe) -> int64_t { (void)c; (void)moe; return expression; } \
-  }
+// clang-format off
+#define ROW(field, expression) \
+  {#field, alloc_field<&LayerSaved::field>, [](const ModelConfig& c, bool moe) -> int64_t { (void)c; (void)moe; return expression; }}
+// clang-format on
 
 int64_t mlp_width(const ModelConfig& c, bool moe) {
   return moe ? c.shared_intermediate_size() : c.intermediate_size;
