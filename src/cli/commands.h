@@ -27,6 +27,7 @@ void add_train_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_data_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
 

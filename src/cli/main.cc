@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   frugal::cli::add_chat_command(app);
   frugal::cli::add_eval_command(app);
   frugal::cli::add_verify_command(app);
+  frugal::cli::add_bench_command(app);
   try {
     app.parse(argc, argv);
     return flushed(0);

@@ -59,6 +59,7 @@ void write_token(const PageWrite& w, int64_t t) {
 }  // namespace
 
 void write_pages(Ctx& ctx, std::span<const PageWrite> writes) {
+  const ProfileScope timed(ctx.profile, "pack operands");
   for (const PageWrite& w : writes)
     // Threads take whole pages: two tokens share a cache line of a panel.
     ctx.pool.parallel_for(
@@ -166,7 +167,17 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
 }
 }  // namespace
 
+double attention_flops(std::span<const AttentionSequence> sequences, int64_t heads, double per_pair) {
+  double pairs = 0;
+  for (const AttentionSequence& s : sequences)
+    pairs += static_cast<double>(s.tokens) *
+             (static_cast<double>(s.first_position) + static_cast<double>(s.tokens + 1) / 2);
+  return pairs * static_cast<double>(heads) * per_pair;
+}
+
 void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSequence> sequences) {
+  const double per_pair = 2.0 * static_cast<double>(args.layout.key_dim + args.layout.value_dim);
+  const ProfileScope timed(ctx.profile, "attention", attention_flops(sequences, args.heads, per_pair));
   const auto blocks_of = [](const AttentionSequence& s) { return (s.tokens + kQueryRows - 1) / kQueryRows; };
   // Interleaved over threads: later query blocks see more keys than earlier ones.
   ctx.pool.run([&](int thread) {

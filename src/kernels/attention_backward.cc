@@ -138,6 +138,10 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
 
 void attention_backward(Ctx& ctx, const AttentionBackwardArgs& args,
                         std::span<const AttentionSequence> sequences) {
+  // Scores, dQ and dK over the key's width; dP and dV over the value's.
+  const double per_pair = 2.0 * static_cast<double>(3 * args.key_dim + 2 * args.value_dim);
+  const ProfileScope timed(ctx.profile, "attention backward",
+                           attention_flops(sequences, args.heads, per_pair));
   ctx.pool.run([&](int thread) {
     int64_t item = 0;
     for (const AttentionSequence& s : sequences)

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/threads.h"
 #include "kernels/level.h"
+#include "kernels/profile.h"
 
 namespace frugal::kernels {
 
@@ -24,6 +25,7 @@ class Ctx {
 
   ThreadPool pool;
   const Level& level;
+  Profile* profile = nullptr;  // where the operations' times go; null: nowhere
 
   // Scratch of one thread, valid until that thread asks again with the same slot. Grows; contents undefined.
   template <class T>

@@ -57,6 +57,7 @@ int64_t packed_a_cols_size(int64_t rows, int64_t k) {
 }
 
 void pack_b_rows(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst) {
+  const ProfileScope timed(ctx.profile, "pack operands");
   ctx.pool.parallel_for(panel_count(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p)
       ctx.level.pack_b_rows(src + p * kPanelCols * ld, ld, std::min<int64_t>(kPanelCols, n - p * kPanelCols),
@@ -65,6 +66,7 @@ void pack_b_rows(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, O
 }
 
 void pack_b_cols(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst) {
+  const ProfileScope timed(ctx.profile, "pack operands");
   ctx.pool.parallel_for(panel_count(n), [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p)
       ctx.level.pack_b_cols(src + p * kPanelCols, ld, nullptr,
@@ -74,6 +76,7 @@ void pack_b_cols(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, O
 }
 
 void pack_matrix(Ctx& ctx, const float* weight, Matrix* m, int64_t version) {
+  const ProfileScope timed(ctx.profile, "pack weights");
   pack_b_rows(ctx, weight, m->in, m->out, m->in, m->operand, m->panels);
   if (m->panels_transposed) pack_b_cols(ctx, weight, m->in, m->in, m->out, m->operand, m->panels_transposed);
   m->version = version;
@@ -100,6 +103,9 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
 }  // namespace
 
 void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumulate) {
+  double flops = 0;
+  for (const GemmGroup& g : groups) flops += static_cast<double>(gemm_flops(g.rows, g.b.n, g.b.k));
+  const ProfileScope timed(ctx.profile, "products", flops);
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
   // once.
   ctx.pool.run([&](int thread) {
@@ -155,6 +161,9 @@ void gradient_part(Ctx& ctx, int thread, const WeightGradient& w, int64_t row0, 
 }  // namespace
 
 void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients, Accumulate accumulate) {
+  double flops = 0;
+  for (const WeightGradient& w : gradients) flops += static_cast<double>(gemm_flops(w.rows, w.out, w.in));
+  const ProfileScope timed(ctx.profile, "weight gradients", flops);
   const auto row_blocks = [](const WeightGradient& w) { return (w.out + kBlockRows - 1) / kBlockRows; };
   int64_t blocks = 0, panels = 0;
   for (const WeightGradient& w : gradients) {

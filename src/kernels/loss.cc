@@ -29,6 +29,7 @@ int32_t argmax(const float* x, int64_t n) {
 
 void cross_entropy(Ctx& ctx, float* logits, int64_t vocab, const int32_t* targets, int64_t rows,
                    float gradient_scale, float* nll, int32_t* best) {
+  const ProfileScope timed(ctx.profile, "cross-entropy");
   ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     float scratch[kVocabBlock];
     for (int64_t i = begin; i < end; ++i) {

@@ -66,6 +66,7 @@ void RopeTable::extend(int64_t positions) {
 
 void rope(Ctx& ctx, const RopeTable& table, const int32_t* positions, int64_t tokens, int64_t heads, float* x,
           int64_t token_stride, int64_t head_stride, float sign) {
+  const ProfileScope timed(ctx.profile, "rope");
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       FRUGAL_ASSERT(positions[t] < table.positions(), "position {} of a table of {}", positions[t],

@@ -89,6 +89,7 @@ void sort_by_expert(const RouteConfig& c, int64_t tokens, const Routing& out) {
 
 void route(Ctx& ctx, const RouteConfig& c, const float* logits, const float* bias, int64_t tokens,
            const Routing& out) {
+  const ProfileScope timed(ctx.profile, "router");
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     Picker picker;
@@ -168,6 +169,7 @@ void weights_backward(const RouteConfig& c, const float* s, const int32_t* indic
 
 void route_backward(Ctx& ctx, const RouteConfig& c, const Routing& routing, int64_t tokens,
                     const float* dweights, const std::vector<float>& f, int64_t length, float* dlogits) {
+  const ProfileScope timed(ctx.profile, "router");
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {

@@ -154,6 +154,7 @@ void embed(kernels::Ctx& ctx, const Model& m, const int32_t* tokens, int64_t n, 
   for (int64_t t = 0; t < n; ++t)
     FRUGAL_ASSERT(tokens[t] >= 0 && tokens[t] < m.config.vocab_size, "token {} of a vocabulary of {}",
                   tokens[t], m.config.vocab_size);
+  const kernels::ProfileScope timed(ctx.profile, "embedding");
   ctx.pool.parallel_for(n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* row = m.weights.embed_tokens.data + tokens[t] * hidden;
@@ -170,6 +171,7 @@ void embed_backward(kernels::Ctx& ctx, const Model& m, const int32_t* tokens, in
   const int64_t hidden = m.config.hidden_size;
   float* g = grads + m.weights.embed_tokens.offset;
   // Threads split the columns: two rows may be the same token.
+  const kernels::ProfileScope timed(ctx.profile, "embedding");
   ctx.pool.parallel_for(hidden, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = 0; t < n; ++t) {
       float* row = g + tokens[t] * hidden + begin;

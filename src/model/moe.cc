@@ -12,6 +12,7 @@ using kernels::Accumulate;
 namespace {
 // act [rows, I] from gate_up [rows, 2 I].
 void swiglu_rows(const Pass& p, const float* gate_up, int64_t rows, int64_t width, float* act) {
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
   p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t)
       p.ctx.level.swiglu(gate_up + t * 2 * width, gate_up + t * 2 * width + width, width, act + t * width);
@@ -19,6 +20,7 @@ void swiglu_rows(const Pass& p, const float* gate_up, int64_t rows, int64_t widt
 }
 void swiglu_rows_backward(const Pass& p, const float* gate_up, const float* dact, int64_t rows, int64_t width,
                           float* dgate_up) {
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
   p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* in = gate_up + t * 2 * width;
@@ -79,6 +81,7 @@ void experts_forward(const Pass& p, const MoeWeights& w, LayerSaved* s) {
 void combine(const Pass& p, const LayerSaved& s, float* out) {
   const ModelConfig& c = p.config;
   const int64_t top_k = c.num_experts_per_tok, hidden = c.hidden_size;
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
   p.ctx.pool.parallel_for(p.tokens(), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       float* r = out + t * hidden;
@@ -126,6 +129,7 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
     combine(p, *s, out);
   }
   p.report("mlp_out", out, T, hidden);
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
   p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
     p.ctx.level.add(s->x_mid + begin * hidden, out + begin * hidden, (end - begin) * hidden,
                     x_out + begin * hidden);
@@ -138,6 +142,7 @@ namespace {
 void combine_backward(const Pass& p, const LayerSaved& s, const float* dout, float* dweights,
                       float* dexpert_out) {
   const int64_t top_k = p.config.num_experts_per_tok, hidden = p.config.hidden_size;
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
   p.ctx.pool.parallel_for(p.tokens(), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t k = 0; k < top_k; ++k) {
@@ -203,12 +208,15 @@ double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, con
   } else {
     std::memset(dnorm, 0, static_cast<size_t>(T * hidden) * sizeof(float));
   }
-  p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t)
-      for (int64_t k = 0; k < top_k; ++k)
-        p.ctx.level.add(dnorm + t * hidden, dx_slots + s.slots[t * top_k + k] * hidden, hidden,
-                        dnorm + t * hidden);
-  });
+  {
+    const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+    p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
+      for (int64_t t = begin; t < end; ++t)
+        for (int64_t k = 0; k < top_k; ++k)
+          p.ctx.level.add(dnorm + t * hidden, dx_slots + s.slots[t * top_k + k] * hidden, hidden,
+                          dnorm + t * hidden);
+    });
+  }
   // 2 route
   double loss = 0;
   std::vector<float> f;

@@ -45,12 +45,13 @@ int64_t parameter_count(const model::ModelConfig& c) {
   model::Weights weights;
   return model::build_param_table(c, &weights).elements;
 }
+}  // namespace
+
 // Weights and panels; gradients and two moments; activations.
-int64_t memory_bytes(const Recipe& r) {
+int64_t training_bytes(const Recipe& r) {
   return model::Model::memory_bytes(r.model, operand_of(r), true) + 3 * parameter_count(r.model) * 4 +
          model::Objective::memory_bytes(r.model, rows_per_pass(r), r.sequence_length, true);
 }
-}  // namespace
 
 std::string plan_text(const Recipe& r) {
   const model::ModelConfig& c = r.model;
@@ -60,7 +61,7 @@ std::string plan_text(const Recipe& r) {
       "memory      {:.2f} GiB for weights, optimizer and activations\n",
       format_count(static_cast<double>(parameter_count(c))),
       format_count(static_cast<double>(model::active_parameters(c))), flops * 1e-6,
-      static_cast<double>(memory_bytes(r)) / 1073741824.0);
+      static_cast<double>(training_bytes(r)) / 1073741824.0);
 }
 
 Trainer::Trainer(const Recipe& recipe) : recipe_(recipe), ctx_(static_cast<int>(recipe.threads)) {}
@@ -165,7 +166,7 @@ void Trainer::load_data(const std::string& tokenizer_source) {
 void Trainer::build() {
   info("{}machine     {} threads, level {}, {} products", plan_text(recipe_), ctx_.pool.size(),
        ctx_.level.name, recipe_.precision);
-  require_memory(memory_bytes(recipe_), "training", "lower batch or microbatch, or take a smaller model");
+  require_memory(training_bytes(recipe_), "training", "lower batch or microbatch, or take a smaller model");
   const kernels::Operand operand = operand_of(recipe_);
   model_ = std::make_unique<model::Model>(recipe_.model, operand, true);
   optimizer_ = std::make_unique<Optimizer>(*model_);

@@ -41,6 +41,8 @@ struct RunView {
 
 // Parameters, FLOPs per token and memory of a run, as text.
 std::string plan_text(const Recipe& recipe);
+// Bytes that a run of the recipe allocates, its data not counted.
+int64_t training_bytes(const Recipe& recipe);
 
 class Trainer {
  public:

@@ -1,12 +1,12 @@
 # Training, resumption, tokenizer and verification.
 cases=(help usage run_directory dry_run same_bits_threads same_bits_levels resume_after_kill damaged_checkpoint
-  no_checkpoint_left changed_data existing_run tokenizer_round_trip data_course verify_passes verify_finds_damage)
+  no_checkpoint_left changed_data existing_run tokenizer_round_trip data_course verify_passes verify_finds_damage bench_floor)
 
 case_help() {
   local command
   runs 0 "$FRUGAL" --help
   mentions out "train|generate|tokenizer|data|verify"
-  for command in train generate eval verify tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data course"; do
+  for command in train generate chat eval demo bench verify tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data course"; do
     runs 0 "$FRUGAL" $command --help
     [ -s out ] && [ ! -s err ] || die "$command --help prints nothing, or on stderr"
   done
@@ -261,4 +261,12 @@ case_verify_finds_damage() {
   runs 1 "$FRUGAL" verify both --threads 1 --quiet
   cat out err >all
   mentions all "both/bad|1/2"
+}
+
+case_bench_floor() {
+  runs 0 "$FRUGAL" bench --floor nano $model --steps 2
+  mentions out "products|weight gradients|attention backward|AdamW|everything else|of the floor"
+  refuses 1 "--floor" "$FRUGAL" bench
+  refuses 1 "nowhere.toml" "$FRUGAL" bench --floor nowhere.toml
+  refuses 1 "hidden_size" "$FRUGAL" bench --floor nano hidden_size=0
 }

@@ -1,0 +1,48 @@
+#include "kernels/profile.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "kernels/gemm.h"
+#include "test_values.h"
+
+namespace frugal::kernels {
+namespace {
+
+TEST(Profile, InnerScopesBelongToTheOuterOne) {
+  Profile profile;
+  for (int i = 0; i < 3; ++i) {
+    const ProfileScope outer(&profile, "outer", 10);
+    {
+      const ProfileScope inner(&profile, "inner", 5);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+  { const ProfileScope other(&profile, "other"); }
+  { const ProfileScope nowhere(nullptr, "nowhere"); }
+  ASSERT_EQ(profile.rows.size(), 2u);
+  EXPECT_EQ(profile.rows[0].name, "outer");
+  EXPECT_EQ(profile.rows[0].calls, 3);
+  EXPECT_EQ(profile.rows[0].flops, 30);
+  EXPECT_GE(profile.rows[0].seconds, 0.003);
+  EXPECT_EQ(profile.rows[1].calls, 1);
+}
+
+TEST(Profile, ProductsSayTheirOperations) {
+  Ctx ctx(2);
+  Profile profile;
+  ctx.profile = &profile;
+  std::vector<float> a(20 * 30, 1.0f), b(40 * 30, 1.0f), c(20 * 40);
+  std::vector<std::byte> packed(static_cast<size_t>(packed_b_bytes(40, 30, Operand::kF32)) + 64);
+  void* panels = packed.data() + (64 - reinterpret_cast<uintptr_t>(packed.data()) % 64) % 64;
+  pack_b_rows(ctx, b.data(), 30, 40, 30, Operand::kF32, panels);
+  gemm(ctx, {a.data(), 30, nullptr, 20, {Operand::kF32, panels, 40, 30}, c.data(), 40}, Accumulate::kStore);
+  ASSERT_EQ(profile.rows.size(), 2u);
+  EXPECT_EQ(profile.rows[0].name, "pack operands");
+  EXPECT_EQ(profile.rows[1].flops, 2.0 * 20 * 40 * 30);
+  EXPECT_EQ(c[0], 30.0f);
+}
+
+}  // namespace
+}  // namespace frugal::kernels
