@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -76,13 +77,9 @@ class Chat {
  private:
   // False: leave.
   bool handle(const std::string& line) {
-    const size_t space = line.find(' ');
+    const size_t space = std::min(line.find(' '), line.size());
     const std::string command = line.substr(0, space);
-    const std::string rest = space == std::string::npos
-                                 ? ""
-                                 : line.substr(line.find_first_not_of(' ', space) == std::string::npos
-                                                   ? line.size()
-                                                   : line.find_first_not_of(' ', space));
+    const std::string rest = line.substr(std::min(line.find_first_not_of(' ', space), line.size()));
     if (line.find_first_not_of(" \t") == std::string::npos)
       quiz();
     else if (line[0] != '/')

@@ -27,7 +27,8 @@ namespace frugal::cli {
 
 namespace {
 constexpr int64_t kQuizQuestions = 48;  // a live quiz, kinds in equal number
-constexpr double kQuizSeconds = 15, kShowSeconds = 30;
+constexpr double kQuizSeconds = 20, kShowSeconds = 30;
+constexpr double kQuizShare = 0.05;      // of the time, about
 constexpr uint64_t kQuizSeed = 7000000;  // not the exam's questions
 
 struct Options {
@@ -237,9 +238,9 @@ void run(const Options& o) {
     course_file = trainer->recipe().data[0];
   } else {
     run = free_directory(base);
-    std::vector<std::string> settings = {"out=" + run, fmt::format("minutes={}", o.minutes),
-                                         fmt::format("seed={}", o.seed),
-                                         fmt::format("threads={}", o.threads)};
+    std::vector<std::string> settings = {
+        "out=" + run, fmt::format("minutes={}", o.minutes * (course ? 1 - kQuizShare : 1)),
+        fmt::format("seed={}", o.seed), fmt::format("threads={}", o.threads)};
     train::Recipe recipe = train::load_recipe(!o.recipe.empty() ? o.recipe
                                               : course          ? "demo"
                                                                 : "nano",

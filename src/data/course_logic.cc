@@ -88,12 +88,16 @@ Problem relation(Draws& operands, Draws& wording, int count) {
     question = fmt::format(fmt::runtime(pick(wording, kIs)), names[static_cast<size_t>(first)],
                            most ? relation.more : relation.less, names[static_cast<size_t>(second)]);
     answer = (first < second) == most ? "yes" : "no";
-    // What is asked, put as X > Y, and what the chain says of the two.
+    // What is asked, put as X > Y, what the chain says of the two, and the first names of both side by side:
+    // the answer is yes if they are the same. Without that a model learns by heart which structure has which
+    // answer.
     const auto greater = [&](int x, int y) {
       return fmt::format("{} > {}", names[static_cast<size_t>(x)], names[static_cast<size_t>(y)]);
     };
-    work += fmt::format(". {}? {}", most ? greater(first, second) : greater(second, first),
-                        greater(std::min(first, second), std::max(first, second)));
+    const int above = most ? first : second, top_of_two = std::min(first, second);
+    work += fmt::format(". {}? {}. {} {}", greater(above, first + second - above),
+                        greater(top_of_two, std::max(first, second)), names[static_cast<size_t>(above)],
+                        names[static_cast<size_t>(top_of_two)]);
   }
   return {joined(names, " "), structure, premises + " " + question, work, answer, who ? count : 2};
 }
@@ -145,6 +149,11 @@ struct Naming {
     return fmt::format("{} {} {}", terms[static_cast<size_t>(s.subject)], s.sign,
                        terms[static_cast<size_t>(s.predicate)]);
   }
+  // What must be the same in two sentences that say the same of two terms.
+  std::string mark(const Sentence& s) const {
+    return s.sign == '<' ? fmt::format("< {}", terms[static_cast<size_t>(s.subject)])
+                         : std::string(1, s.sign);
+  }
   std::string words(const Sentence& s) const {
     const std::string_view word = s.sign == '<' ? "all" : s.sign == '~' ? "some" : "no";
     return fmt::format("{} {} are {}", word, terms[static_cast<size_t>(s.subject)],
@@ -182,15 +191,21 @@ Problem syllogism(Draws& operands, Draws& wording) {
     text[0] = static_cast<char>(text[0] - 'a' + 'A');
     return text;
   };
-  return {
-      naming.key(),
-      structure,
-      fmt::format("{}. {}. {}", upper(naming.words(first)), upper(naming.words(second)),
-                  fmt::format(fmt::runtime(pick(wording, kWordings)), naming.words(question))),
-      fmt::format("{}, {}: {}. {}?", naming.sign(first), naming.sign(second),
-                  concludes ? naming.sign(sentence(kA, known, kC, false)) : "nothing", naming.sign(question)),
-      asked == known ? "yes" : "no",
-      2};
+  std::string work = fmt::format("{}, {}: ", naming.sign(first), naming.sign(second));
+  if (concludes) {
+    const Sentence conclusion = sentence(kA, known, kC, false);
+    work += fmt::format("{}. {}? {} {}", naming.sign(conclusion), naming.sign(question),
+                        naming.mark(conclusion), naming.mark(question));
+  } else {
+    work += "nothing";
+  }
+  return {naming.key(),
+          structure,
+          fmt::format("{}. {}. {}", upper(naming.words(first)), upper(naming.words(second)),
+                      fmt::format(fmt::runtime(pick(wording, kWordings)), naming.words(question))),
+          work,
+          asked == known ? "yes" : "no",
+          2};
 }
 
 }  // namespace
