@@ -43,7 +43,7 @@ TEST(Solver, SaysNothingWhereItCannotRead) {
 // Every question of every kind: two programs that share no code give the same answer.
 TEST(Solver, AgreesWithTheCourse) {
   std::map<std::string_view, int64_t> seen;
-  for (int64_t i = 0; i < 60000; ++i) {
+  for (int64_t i = 0; i < 20000; ++i) {
     const data::Asked a = data::course_problem(5, i);
     ++seen[data::course_kinds()[a.kind].name];
     ASSERT_EQ(solve(a.problem.question), a.problem.answer)
@@ -51,7 +51,7 @@ TEST(Solver, AgreesWithTheCourse) {
     ASSERT_EQ(data::final_answer(worked_answer(a.problem)), a.problem.answer);
   }
   EXPECT_EQ(seen.size(), 8u);
-  for (const auto& [kind, n] : seen) EXPECT_GT(n, 7000) << kind;
+  for (const auto& [kind, n] : seen) EXPECT_GT(n, 2300) << kind;
   for (const data::Asked& a : data::draw_exam(1, 2000))
     ASSERT_EQ(solve(a.problem.question), a.problem.answer) << a.problem.question;
 }
