@@ -4,11 +4,12 @@ cases=(chat_lines chat_same_answers chat_commands chat_context chat_save chat_ex
 
 # say LINE...: the lines as a chat's input; answers in ./out, what is said about them in ./err.
 say() { printf '%s\n' "$@" | "$FRUGAL" chat "$base" --temperature 0 -n 12 >out 2>err; }
+# (exec: a shell that stays would die of the Ctrl-C itself.)
 # on_terminal COLUMNS COMMAND: a shell command line on a pseudo-terminal; keys come from stdin, the screen goes to ./screen.
 on_terminal() {
   local columns=$1
   shift
-  timeout 60 script -qefc "stty cols $columns rows 40; TERM=xterm LC_ALL=C.UTF-8 $*" /dev/null >screen
+  timeout 60 script -qefc "stty cols $columns rows 40; exec env TERM=xterm LC_ALL=C.UTF-8 $*" /dev/null >screen
 }
 # wait_for TEXT: until the screen shows it; keys that come too early meet no editor. Gives up after half a minute.
 wait_for() {
