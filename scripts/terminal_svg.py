@@ -2,7 +2,7 @@
 """Renders a terminal recording as SVG: the screen as it stood when a text first appeared, or at the end.
 
   script -qefc './demo' recording.txt
-  scripts/terminal_svg.py recording.txt docs/demo.svg --columns 100 --rows 30 [--until 'text'] [--skip 'first line']
+  scripts/terminal_svg.py recording.txt docs/demo.svg --columns 100 --rows 30 [--until 'text']
 
 Knows what frugal prints: colours, bold, dim, cursor up, erase below, carriage return.
 """

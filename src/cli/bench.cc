@@ -31,7 +31,7 @@ struct Step {
   Step(const train::Recipe& r, kernels::Ctx& context)
       : recipe(r),
         ctx(context),
-        operand(r.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16),
+        operand(train::operand_of(r)),
         rows(r.microbatch > 0 ? r.microbatch : r.batch),
         model(r.model, operand, true),
         optimizer(model),
@@ -46,7 +46,7 @@ struct Step {
 
   void run() {
     model::ObjectiveArgs args;
-    args.mtp_lambda = r_lambda();
+    args.mtp_lambda = recipe.model.num_nextn_predict_layers > 0 ? recipe.mtp_lambda : 0;
     args.balance_alpha = recipe.balance_alpha;
     args.grads = grads.get();
     args.sequences = recipe.batch;
@@ -65,7 +65,6 @@ struct Step {
     optimizer.step(ctx, model, grads.get(), {}, 1e-4, ++done);
     model.pack(ctx, done);
   }
-  double r_lambda() const { return recipe.model.num_nextn_predict_layers > 0 ? recipe.mtp_lambda : 0; }
 
   const train::Recipe& recipe;
   kernels::Ctx& ctx;

@@ -20,9 +20,7 @@ struct Options {
 
 void run(const Options& o) {
   if (file_exists(o.out) || is_directory(o.out)) fail(o.out, "exists already", "name another --out");
-  std::string text;
-  for (int64_t i = 0; i < o.documents; ++i)
-    text += data::course_line(data::course_problem(o.seed, i).problem) + "\n";
+  const std::string text = data::course_text(o.seed, o.documents);
   write_file_atomic(o.out, text);
   info("wrote {} documents, {:.1f} MB, to {}", o.documents, static_cast<double>(text.size()) * 1e-6, o.out);
 }

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -94,10 +93,7 @@ kernels::Machine introduce_machine(kernels::Ctx& ctx, kernels::Operand operand) 
 // The course for this run: written once, so that the run can be resumed and looked at.
 void write_course(const Options& o, const std::string& path) {
   const auto start = std::chrono::steady_clock::now();
-  std::string text;
-  for (int64_t i = 0; i < o.documents; ++i)
-    text += data::course_line(data::course_problem(static_cast<uint64_t>(o.seed), i).problem) + "\n";
-  write_file_atomic(path, text);
+  write_file_atomic(path, data::course_text(static_cast<uint64_t>(o.seed), o.documents));
   info("course      {} questions with worked answers of {} kinds in {:.1f} s: {}", o.documents,
        data::course_kinds().size(), seconds_since(start), path);
 }
@@ -249,8 +245,7 @@ void run(const Options& o) {
     if (recipe.save_every == 0) recipe.save_every = 500;
     {
       kernels::Ctx ctx(o.threads);
-      machine = introduce_machine(
-          ctx, recipe.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16);
+      machine = introduce_machine(ctx, train::operand_of(recipe));
     }
     if (course) {
       make_directories(run);

@@ -15,6 +15,7 @@
 #include "cli/model_argument.h"
 #include "data/corpus.h"
 #include "eval/exam.h"
+#include "model/model_files.h"
 
 namespace frugal::cli {
 
@@ -42,7 +43,9 @@ void write_log(const std::string& path, const std::vector<eval::ExamAnswer>& ans
 void run(const Options& o) {
   if (o.tasks != "course") fail("--tasks", "'" + o.tasks + "' is not known", "there is one so far: course");
   kernels::Ctx ctx(o.threads);
-  LoadedModel m = load_model_argument(ctx, o.model, "");
+  const model::ModelConfig config = model::load_config(model_directory(o.model));
+  const int64_t cache = eval::exam_memory_bytes(config, operand_argument("", config), o.parallel);
+  const LoadedModel m = load_model_argument(ctx, o.model, "", cache);
   const std::vector<data::Asked> questions = data::draw_exam(o.seed, o.limit);
   ProgressLine progress(10);
   const auto start = std::chrono::steady_clock::now();

@@ -100,4 +100,10 @@ std::string course_line(const Problem& p) {
   return line.dump();
 }
 
+std::string course_text(uint64_t seed, int64_t count) {
+  std::string text;
+  for (int64_t i = 0; i < count; ++i) text += course_line(course_problem(seed, i).problem) + "\n";
+  return text;
+}
+
 }  // namespace frugal::data

@@ -5,7 +5,7 @@
 // A problem is made from an operand set (numbers, names, words) and a wording. Operand sets are split once
 // and for all, whatever the seed: an exam asks of one side, the course of the other. Logic is split by
 // structure too (which premise comes first, which way round it is said, what is asked): its exam has neither
-// the names nor the structures of the course.
+// the sets of names nor the structures of the course.
 #pragma once
 
 #include <cstdint>
@@ -62,5 +62,7 @@ std::string final_answer(std::string_view response);
 
 // One line of JSON in chat form: {"messages":[{"role":"user",...},{"role":"assistant",...}]}.
 std::string course_line(const Problem& problem);
+// Lines 0 .. count-1 of the course of `seed`, each with its line end.
+std::string course_text(uint64_t seed, int64_t count);
 
 }  // namespace frugal::data

@@ -17,23 +17,24 @@ namespace {
 constexpr int64_t kContext = 256;       // the longest question and worked answer take about 110 tokens
 constexpr int64_t kAnswerTokens = 128;  // what talks longer has lost its way
 
-infer::EngineOptions engine_options(const model::Model& model, int64_t parallel) {
+infer::EngineOptions engine_options(const model::ModelConfig& config, int64_t parallel) {
   infer::EngineOptions o;
-  o.max_context = std::min(kContext, model.config.max_position_embeddings);
+  o.max_context = std::min(kContext, config.max_position_embeddings);
   o.max_sequences = parallel;
   o.max_batch_tokens = std::max<int64_t>(parallel, 256);
   return o;
 }
 }  // namespace
 
-int64_t exam_memory_bytes(const model::Model& model, int64_t parallel) {
-  return infer::Engine::memory_bytes(model.config, model.operand, engine_options(model, parallel));
+int64_t exam_memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t parallel) {
+  return infer::Engine::memory_bytes(config, operand, engine_options(config, parallel));
 }
 
 std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,
                                   const std::vector<data::Asked>& questions, int64_t parallel,
                                   const std::function<void(const ExamAnswer&)>& on_answer) {
-  infer::Engine engine(ctx, model, engine_options(model, parallel));
+  const infer::EngineOptions options = engine_options(model.config, parallel);
+  infer::Engine engine(ctx, model, options);
   std::vector<ExamAnswer> answers;
   std::vector<std::vector<int32_t>> ids(questions.size());
   std::unordered_map<int64_t, size_t> question_of;
@@ -46,7 +47,7 @@ std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const 
     const std::vector<text::Message> messages = {{"user", question}};
     request.prompt = text::encode_chat(tokenizer, messages, true);
     // A model too short for a question has not answered it.
-    if (static_cast<int64_t>(request.prompt.size()) >= engine_options(model, parallel).max_context) continue;
+    if (static_cast<int64_t>(request.prompt.size()) >= options.max_context) continue;
     request.sampling.temperature = 0;
     request.max_tokens = kAnswerTokens;
     request.stop_tokens = text::chat_stop_tokens(tokenizer);

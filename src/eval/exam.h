@@ -27,7 +27,7 @@ std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const 
                                   const std::vector<data::Asked>& questions, int64_t parallel,
                                   const std::function<void(const ExamAnswer&)>& on_answer);
 // Bytes that taking an exam needs beside the model.
-int64_t exam_memory_bytes(const model::Model& model, int64_t parallel);
+int64_t exam_memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t parallel);
 
 struct Score {
   int64_t asked = 0, right = 0;

@@ -236,6 +236,10 @@ Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::str
   return read_recipe(file_or_preset, settings);
 }
 
+kernels::Operand operand_of(const Recipe& r) {
+  return r.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16;
+}
+
 void check_recipe(const Recipe& r) {
   model::check_config(r.model, "recipe");
   // Every expert of every layer is a row of the parameter table; Kimi-K2 has 23,000.

@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "kernels/level.h"
 #include "model/config.h"
 
 namespace frugal::train {
@@ -71,6 +72,8 @@ Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::str
 // Reads a resolved recipe back.
 Recipe read_recipe(const std::string& file, const std::vector<std::string>& settings);
 void check_recipe(const Recipe& recipe);
+// The type of the products' operands that a checked recipe's `precision` names.
+kernels::Operand operand_of(const Recipe& recipe);
 std::string recipe_to_toml(const Recipe& recipe);
 
 }  // namespace frugal::train

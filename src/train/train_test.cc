@@ -89,9 +89,7 @@ class TrainerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     make_directories(root);
-    std::string text;
-    for (int64_t i = 0; i < 300; ++i) text += data::course_line(data::course_problem(1, i).problem) + "\n";
-    write_file_atomic(root + "/tasks.jsonl", text);
+    write_file_atomic(root + "/tasks.jsonl", data::course_text(1, 300));
   }
   void TearDown() override { remove_all(root); }
   Recipe recipe(const std::string& name, std::vector<std::string> more = {}) {

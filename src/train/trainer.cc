@@ -23,9 +23,6 @@ namespace frugal::train {
 using nlohmann::json;
 
 namespace {
-kernels::Operand operand_of(const Recipe& r) {
-  return r.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16;
-}
 int64_t rows_per_pass(const Recipe& r) { return r.microbatch > 0 ? r.microbatch : r.batch; }
 
 std::vector<double> load_ratio(const std::vector<std::vector<int64_t>>& counts) {
