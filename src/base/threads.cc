@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <fstream>
 #include <utility>
 
 #if defined(__x86_64__)
@@ -13,9 +15,9 @@
 namespace frugal {
 
 namespace {
-// A parallel region of a training step is tens of microseconds long; a worker spins that long for the next
-// one and then sleeps, so that an idle engine costs nothing and a busy neighbour is not starved.
-constexpr auto kSpin = std::chrono::microseconds(50);
+// Parallel regions of a training step follow each other within tens of microseconds; a worker spins that long
+// for the next one and then sleeps, so that an idle engine costs nothing and a busy neighbour is not starved.
+constexpr auto kSpin = std::chrono::microseconds(100);
 
 inline void cpu_relax() {
 #if defined(__x86_64__)
@@ -51,74 +53,118 @@ void set_denormals_to_zero() {
 #endif
 }
 
+namespace {
+// Processors that the control group allows on average, rounded up; 0: no limit ("max 100000" or "150000
+// 100000").
+int group_quota() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  double quota = 0, period = 0;
+  if (!(file >> quota >> period) || quota <= 0 || period <= 0) return 0;
+  return static_cast<int>(std::ceil(quota / period));
+}
+}  // namespace
+
 int available_threads() {
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) threads = CPU_COUNT(&set);
+  const int quota = group_quota();
+  if (quota > 0) threads = std::min(threads, quota);
+  return std::max(1, threads);
 }
 
-ThreadPool::ThreadPool(int threads) {
-  if (threads <= 0) threads = available_threads();
+ThreadPool::ThreadPool(int threads)
+    : shares_(static_cast<size_t>(threads > 0 ? threads : available_threads())) {
   set_denormals_to_zero();
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+  for (int i = 1; i < static_cast<int>(shares_.size()); ++i) workers_.emplace_back([this, i] { work(i); });
 }
 
 ThreadPool::~ThreadPool() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
-    generation_.fetch_add(1);
   }
   wake_.notify_all();
   for (std::thread& t : workers_) t.join();
 }
 
-void ThreadPool::run_erased(Erased function, void* closure) {
-  set_denormals_to_zero();
-  if (workers_.empty()) {
-    function(closure, 0);
-    return;
+namespace {
+constexpr uint64_t kOpen = uint64_t{1} << 31, kGeneration = uint64_t{1} << 32, kInside = kOpen - 1;
+}  // namespace
+
+// Own parts first, then those of the next threads round the circle.
+void ThreadPool::take_parts(int thread) {
+  const size_t n = shares_.size();
+  for (size_t i = 0; i < n; ++i) {
+    Share& share = shares_[(static_cast<size_t>(thread) + i) % n];
+    while (share.next.load(std::memory_order_relaxed) < share.end) {
+      const int64_t part = share.next.fetch_add(1, std::memory_order_relaxed);
+      if (part >= share.end) break;
+      function_(closure_, part, thread);
+    }
   }
+}
+
+void ThreadPool::run_erased(int64_t parts, Erased function, void* closure) {
+  set_denormals_to_zero();
   function_ = function;
   closure_ = closure;
-  pending_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  const int64_t n = size();
+  for (int64_t t = 0; t < n; ++t) {
+    shares_[static_cast<size_t>(t)].next.store(parts * t / n, std::memory_order_relaxed);
+    shares_[static_cast<size_t>(t)].end = parts * (t + 1) / n;
+  }
   {
     std::lock_guard lock(mutex_);
-    generation_.fetch_add(1, std::memory_order_release);
+    const uint64_t generation = gate_.load(std::memory_order_relaxed) / kGeneration + 1;
+    gate_.store(generation * kGeneration | kOpen, std::memory_order_release);
   }
   wake_.notify_all();
   std::exception_ptr mine;
   try {
-    function(closure, 0);
+    take_parts(0);
   } catch (...) {
     mine = std::current_exception();
   }
-  const auto done = [this] { return pending_.load(std::memory_order_acquire) == 0; };
+  gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
+  const auto done = [this] { return (gate_.load(std::memory_order_acquire) & kInside) == 0; };
   while (!spin_until(done)) std::this_thread::yield();
   std::exception_ptr theirs = std::exchange(error_, nullptr);
   if (mine) std::rethrow_exception(mine);
   if (theirs) std::rethrow_exception(theirs);
 }
 
+// Into the open region, once per generation.
+bool ThreadPool::enter(uint32_t* seen) {
+  uint64_t gate = gate_.load(std::memory_order_acquire);
+  while ((gate & kOpen) != 0 && gate / kGeneration != *seen) {
+    if (!gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) continue;
+    *seen = static_cast<uint32_t>(gate / kGeneration);
+    return true;
+  }
+  return false;
+}
+
 void ThreadPool::work(int thread) {
   set_denormals_to_zero();
-  uint64_t seen = 0;
+  uint32_t seen = 0;
+  bool inside = false;
+  const auto ready = [&] { return stop_.load(std::memory_order_relaxed) || (inside = enter(&seen)); };
   for (;;) {
-    const auto ready = [&] { return generation_.load(std::memory_order_acquire) != seen; };
     if (!spin_until(ready)) {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, ready);
     }
-    ++seen;
-    if (stop_) return;
+    if (!inside) return;  // stopped
     try {
-      function_(closure_, thread);
+      take_parts(thread);
     } catch (...) {
       std::lock_guard lock(mutex_);
       if (!error_) error_ = std::current_exception();
     }
-    pending_.fetch_sub(1, std::memory_order_acq_rel);
+    inside = false;
+    gate_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
 

@@ -69,19 +69,18 @@ int32_t draw(const std::vector<float>& p, const SamplingParams& params, double u
 
 Sampled sample(const kernels::Level& level, const float* logits, int64_t vocab, const SamplingParams& params,
                int64_t position) {
-  float scratch[kVocabBlock];
   Sampled s{};
   if (params.temperature == 0) {
     s.token = kernels::argmax(logits, vocab);
   } else {
     std::vector<float> p(static_cast<size_t>(vocab));
     level.scale(1.0f / params.temperature, logits, vocab, p.data());
-    level.exp_scaled(p.data(), kernels::log_sum_exp(level, p.data(), vocab, scratch), 1.0f, vocab, p.data());
+    level.exp_scaled(p.data(), kernels::log_sum_exp(level, p.data(), vocab), 1.0f, vocab, p.data());
     const uint64_t key = rng_key(params.seed, "sample") ^ rng_key(params.stream, "stream");
     s.token = draw(p, params, rng_uniform(key, static_cast<uint64_t>(position)));
   }
   // Minus the training loss, bit for bit: `logit - lse` would differ from it in the sign of a zero.
-  s.logprob = -(kernels::log_sum_exp(level, logits, vocab, scratch) - logits[s.token]);
+  s.logprob = -(kernels::log_sum_exp(level, logits, vocab) - logits[s.token]);
   return s;
 }
 

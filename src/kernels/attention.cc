@@ -26,7 +26,8 @@ void put(Operand operand, std::byte* panel, int64_t at, float x) {
   }
 }
 
-enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPacked, kSlotPv, kSlotOut, kSlotState };
+enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState };
+static_assert(kPageTokens == kKeyBlock);
 constexpr int64_t kQueryRows = 48;  // rows per pass over the keys: four panels; more would waste causal work
 }  // namespace
 
@@ -58,6 +59,24 @@ void write_token(const PageWrite& w, int64_t t) {
 }
 }  // namespace
 
+namespace {
+// The 64 tokens from token t fill one page.
+void write_page(const Level& level, const PageWrite& w, int64_t t) {
+  const PageLayout& l = w.layout;
+  std::byte* head = w.pages.page[(w.first_position + t) / kPageTokens];
+  for (int64_t g = 0; g < l.kv_heads; ++g, head += l.key_bytes() + l.value_bytes()) {
+    for (int64_t half = 0; half < kPageTokens; half += kPanelCols)
+      level.pack_b_rows(w.keys + (t + half) * w.key_stride + g * l.key_dim, w.key_stride, kPanelCols,
+                        l.key_dim, l.operand, head + half * l.key_bytes() / kPageTokens);
+    std::byte* values = head + l.key_bytes();
+    for (int64_t j = 0; j < l.value_dim;
+         j += kPanelCols, values += kPageTokens * kPanelCols * width(l.operand))
+      level.pack_b_cols(w.values + t * w.value_stride + g * w.value_head_stride + j, w.value_stride, nullptr,
+                        std::min(kPanelCols, l.value_dim - j), kPageTokens, l.operand, values);
+  }
+}
+}  // namespace
+
 void write_pages(Ctx& ctx, std::span<const PageWrite> writes) {
   const ProfileScope timed(ctx.profile, "pack operands");
   for (const PageWrite& w : writes)
@@ -66,9 +85,16 @@ void write_pages(Ctx& ctx, std::span<const PageWrite> writes) {
         (w.first_position + w.tokens - 1) / kPageTokens - w.first_position / kPageTokens + 1,
         [&](int64_t begin, int64_t end, int) {
           const int64_t base = w.first_position / kPageTokens;
-          const int64_t from = std::max((base + begin) * kPageTokens, w.first_position);
-          const int64_t to = std::min((base + end) * kPageTokens, w.first_position + w.tokens);
-          for (int64_t p = from; p < to; ++p) write_token(w, p - w.first_position);
+          for (int64_t page = base + begin; page < base + end; ++page) {
+            const int64_t from = std::max(page * kPageTokens, w.first_position) - w.first_position;
+            const int64_t to =
+                std::min((page + 1) * kPageTokens, w.first_position + w.tokens) - w.first_position;
+            if (to - from == kPageTokens) {
+              write_page(ctx.level, w, from);
+            } else {
+              for (int64_t t = from; t < to; ++t) write_token(w, t);
+            }
+          }
         });
 }
 
@@ -102,8 +128,7 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
   const int64_t rows = block.rows, dk = l.key_dim, dv = l.value_dim;
   float* q = ctx.scratch<float>(thread, kSlotQ, packed_a_rows_size(kQueryRows, dk));
   float* scores = ctx.scratch<float>(thread, kSlotScores, kQueryRows * kPageTokens);
-  float* p = ctx.scratch<float>(thread, kSlotP, kQueryRows * kPageTokens);
-  float* packed = ctx.scratch<float>(thread, kSlotPacked, packed_a_rows_size(kQueryRows, kPageTokens));
+  float* p = ctx.scratch<float>(thread, kSlotP, packed_a_rows_size(kQueryRows, kPageTokens));
   float* pv = ctx.scratch<float>(thread, kSlotPv, kQueryRows * dv);
   float* m = ctx.scratch<float>(thread, kSlotState, 3 * kQueryRows);
   float *sum = m + kQueryRows, *factor = m + 2 * kQueryRows;
@@ -130,35 +155,31 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
                  .ldc = kPageTokens,
                  .accumulate = Accumulate::kStore,
                  .operand = l.operand});
-    for (int64_t r = 0; r < n; ++r) {
-      const int64_t visible = std::min<int64_t>(kPageTokens, position0 + start + r + 1 - key0);
-      float* pr = p + r * kPageTokens;
-      if (visible <= 0) {
-        std::fill_n(pr, kPageTokens, 0.0f);
-        continue;
-      }
-      factor[r] = level.attention_block(scores + r * kPageTokens, a.scale, visible, key0 == 0, m + start + r,
-                                        sum + start + r, pr);
-    }
-    level.pack_a_rows(p, kPageTokens, nullptr, n, kPageTokens, l.operand, packed);
-    level.sweep({.a = packed,
+    level.softmax_tile({.rows = n,
+                        .visible = position0 + start + 1 - key0,
+                        .capacity = round_up(n, kPanelRows),
+                        .first_block = key0 == 0,
+                        .scale = a.scale,
+                        .operand = l.operand,
+                        .s = scores,
+                        .m = m + start,
+                        .l = sum + start,
+                        .factor = factor,
+                        .p = p});
+    const bool first_block = key0 == 0;  // O = P V
+    level.sweep({.a = p,
                  .a_layout = ALayout::kRowMajor,
                  .rows = n,
                  .b = keys + l.key_bytes(),
                  .k = kPageTokens,
                  .columns = dv,
-                 .c = pv,
-                 .ldc = dv,
+                 .c = first_block ? out : pv,
+                 .ldc = first_block ? out_stride : dv,
                  .accumulate = Accumulate::kStore,
                  .operand = l.operand});
-    for (int64_t r = skip - start; r < n; ++r) {
-      float* o = out + (start + r) * out_stride;
-      if (key0 == 0) {
-        std::copy_n(pv + r * dv, dv, o);
-      } else {
-        level.scale_add(factor[r], pv + r * dv, dv, o);
-      }
-    }
+    if (!first_block)
+      level.rescale_add(factor + skip - start, pv + (skip - start) * dv, rows - skip, dv,
+                        out + skip * out_stride, out_stride);
   }
   for (int64_t r = 0; r < rows; ++r) {
     level.divide(sum[r], out + r * out_stride, dv, out + r * out_stride);
@@ -179,13 +200,16 @@ void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSeq
   const double per_pair = 2.0 * static_cast<double>(args.layout.key_dim + args.layout.value_dim);
   const ProfileScope timed(ctx.profile, "attention", attention_flops(sequences, args.heads, per_pair));
   const auto blocks_of = [](const AttentionSequence& s) { return (s.tokens + kQueryRows - 1) / kQueryRows; };
-  // Interleaved over threads: later query blocks see more keys than earlier ones.
-  ctx.pool.run([&](int thread) {
+  int64_t items = 0;
+  for (const AttentionSequence& s : sequences) items += blocks_of(s) * args.heads;
+  const int64_t parts = std::min(items, ctx.pool.size() * ThreadPool::kPartsPerThread);
+  // Interleaved over parts: later query blocks see more keys than earlier ones.
+  ctx.pool.run(parts, [&](int64_t part, int thread) {
     int64_t item = 0;
     for (const AttentionSequence& s : sequences) {
       for (int64_t head = 0; head < args.heads; ++head) {
         for (int64_t b = 0; b < blocks_of(s); ++b, ++item) {
-          if (item % ctx.pool.size() != thread) continue;
+          if (item % parts != part) continue;
           const int64_t first = b * kQueryRows;
           attend(ctx, thread, args, {&s, head, first, std::min<int64_t>(kQueryRows, s.tokens - first)});
         }

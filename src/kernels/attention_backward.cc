@@ -23,8 +23,8 @@ enum : int {
   kSlotQCols,
   kSlotDoCols,
   kSlotScores,
-  kSlotPacked,
-  kSlotDelta
+  kSlotP,
+  kSlotRow
 };
 
 // Key-side panels of the whole sequence, per block of 64 keys.
@@ -83,11 +83,12 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
   float* do_packed = ctx.scratch<float>(thread, kSlotDo, packed_a_rows_size(kBlock, dv));
   char* q_cols = ctx.scratch<char>(thread, kSlotQCols, packed_b_bytes(dk, kBlock, a.operand));
   char* do_cols = ctx.scratch<char>(thread, kSlotDoCols, packed_b_bytes(dv, kBlock, a.operand));
-  float* scores = ctx.scratch<float>(thread, kSlotScores, 4 * kBlock * kBlock);
-  float *dp = scores + kBlock * kBlock, *p = dp + kBlock * kBlock, *ds = p + kBlock * kBlock;
-  float* packed = ctx.scratch<float>(
-      thread, kSlotPacked, std::max(packed_a_rows_size(kBlock, kBlock), packed_a_cols_size(kBlock, kBlock)));
-  float* delta = ctx.scratch<float>(thread, kSlotDelta, kBlock);
+  float* scores = ctx.scratch<float>(thread, kSlotScores, 2 * kBlock * kBlock);
+  float* dp = scores + kBlock * kBlock;
+  float* p = ctx.scratch<float>(thread, kSlotP, 2 * packed_a_rows_size(kBlock, kBlock));
+  float* ds = p + packed_a_rows_size(kBlock, kBlock);
+  float* delta = ctx.scratch<float>(thread, kSlotRow, 2 * kBlock);
+  float* lse = delta + kBlock;
   const int64_t base = (s.first_row * a.heads + head);
   for (int64_t i = 0; i < s.tokens; i += kBlock) {
     const int64_t rows = std::min(kBlock, s.tokens - i);
@@ -97,8 +98,10 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
     level.pack_a_rows(dout, ldv, nullptr, rows, dv, a.operand, do_packed);
     pack_panels(level, false, q, ldk, dk, rows, a.operand, q_cols);
     pack_panels(level, false, dout, ldv, dv, rows, a.operand, do_cols);
-    for (int64_t r = 0; r < rows; ++r)
+    for (int64_t r = 0; r < rows; ++r) {
       delta[r] = level.dot(dout + r * ldv, a.out + base * dv + (i + r) * ldv, dv);
+      lse[r] = a.lse[base + (i + r) * a.heads];
+    }
     for (int64_t j = 0; j <= i; j += kBlock) {
       const int64_t keys = std::min(kBlock, s.tokens - j);
       const int64_t b = j / kBlock;
@@ -119,18 +122,21 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
               kBlock, false);
       product(do_packed, ALayout::kRowMajor, rows, ks.value_rows + b * ks.value_rows_block, dv, keys, dp,
               kBlock, false);
-      for (int64_t r = 0; r < rows; ++r) {
-        const int64_t visible = std::min(keys, i + r + 1 - j);
-        level.attention_backward_block(scores + r * kBlock, a.scale, a.lse[base + (i + r) * a.heads],
-                                       dp + r * kBlock, delta[r], visible, p + r * kBlock, ds + r * kBlock);
-      }
-      level.pack_a_rows(ds, kBlock, nullptr, rows, keys, a.operand, packed);
-      product(packed, ALayout::kRowMajor, rows, ks.key_cols + b * ks.key_cols_block, keys, dk,
+      level.softmax_backward_tile({.rows = rows,
+                                   .visible = i + 1 - j,
+                                   .capacity = kBlock,
+                                   .scale = a.scale,
+                                   .operand = a.operand,
+                                   .s = scores,
+                                   .dp = dp,
+                                   .lse = lse,
+                                   .delta = delta,
+                                   .p = p,
+                                   .ds = ds});
+      product(ds, ALayout::kRowMajor, rows, ks.key_cols + b * ks.key_cols_block, keys, dk,
               a.dq + base * dk + i * ldk, ldk, j > 0);
-      level.pack_a_cols(ds, kBlock, keys, rows, a.operand, packed);
-      product(packed, ALayout::kKMajor, keys, q_cols, rows, dk, a.dk + base * dk + j * ldk, ldk, i > j);
-      level.pack_a_cols(p, kBlock, keys, rows, a.operand, packed);
-      product(packed, ALayout::kKMajor, keys, do_cols, rows, dv, a.dv + base * dv + j * ldv, ldv, i > j);
+      product(ds, ALayout::kTransposed, keys, q_cols, rows, dk, a.dk + base * dk + j * ldk, ldk, i > j);
+      product(p, ALayout::kTransposed, keys, do_cols, rows, dv, a.dv + base * dv + j * ldv, ldv, i > j);
     }
   }
 }
@@ -142,11 +148,9 @@ void attention_backward(Ctx& ctx, const AttentionBackwardArgs& args,
   const double per_pair = 2.0 * static_cast<double>(3 * args.key_dim + 2 * args.value_dim);
   const ProfileScope timed(ctx.profile, "attention backward",
                            attention_flops(sequences, args.heads, per_pair));
-  ctx.pool.run([&](int thread) {
-    int64_t item = 0;
-    for (const AttentionSequence& s : sequences)
-      for (int64_t head = 0; head < args.heads; ++head, ++item)
-        if (item % ctx.pool.size() == thread) backward_head(ctx, thread, args, s, head);
+  const int64_t items = static_cast<int64_t>(sequences.size()) * args.heads;
+  ctx.pool.run(items, [&](int64_t item, int thread) {
+    backward_head(ctx, thread, args, sequences[static_cast<size_t>(item / args.heads)], item % args.heads);
   });
 }
 

@@ -15,33 +15,40 @@ int64_t panel_bytes(int64_t k, Operand operand) {
 int64_t panel_count(int64_t n) { return (n + kPanelCols - 1) / kPanelCols; }
 
 // Scratch slots of this file (Ctx::scratch).
-enum : int { kSlotA = 0, kSlotB = 1 };
+enum : int { kSlotA = 0, kSlotB = 1, kSlotC = 15 };
 
-// The share of [0, total) that belongs to `thread`.
-struct Share {
-  int64_t begin, end;
-};
-Share share_of(int64_t total, int thread, int threads) {
-  return {total * thread / threads, total * (thread + 1) / threads};
+// Parts of a product (ThreadPool::run): several per thread where they stay large enough that packing an
+// operand once more at each end costs little.
+int64_t part_count(const Ctx& ctx, int64_t units) {
+  constexpr int64_t kUnitsPerPart = 16;
+  const int64_t threads = ctx.pool.size();
+  if (threads == 1) return 1;
+  return threads * std::clamp(units / (kUnitsPerPart * threads), int64_t{1}, ThreadPool::kPartsPerThread);
 }
 
-// Walks items of the given costs; calls f(item, first, last) with the part of the item's `units` units that
-// fall into this thread's share of the total cost.
-template <class Items, class Units, class Cost, class F>
-void for_share(const Items& items, Units units, Cost cost_per_unit, int thread, int threads, F f) {
-  int64_t total = 0;
-  for (const auto& item : items) total += units(item) * cost_per_unit(item);
-  const Share share = share_of(total, thread, threads);
-  int64_t at = 0;
-  for (const auto& item : items) {
-    const int64_t n = units(item), cost = cost_per_unit(item);
-    if (n == 0 || cost == 0) continue;
-    // Unit u belongs to the thread in whose share its start lies.
-    const int64_t first = std::clamp<int64_t>((share.begin - at + cost - 1) / cost, 0, n);
-    const int64_t last = std::clamp<int64_t>((share.end - at + cost - 1) / cost, 0, n);
-    if (share.end > at && first < last) f(item, first, last);
-    at += n * cost;
-  }
+// Shares work out by cost. visit(item) calls item(units, cost per unit, arguments ...) for every piece of it,
+// in order; f(thread, first, last, arguments ...) is called with units [first, last) of a piece, all of one
+// part.
+template <class Visit, class F>
+void share_out(Ctx& ctx, Visit visit, F f) {
+  int64_t all_units = 0, total = 0;
+  visit([&](int64_t units, int64_t cost, auto&&...) {
+    all_units += units;
+    total += units * cost;
+  });
+  const int64_t parts = part_count(ctx, all_units);
+  ctx.pool.run(parts, [&](int64_t part, int thread) {
+    const int64_t begin = total * part / parts, end = total * (part + 1) / parts;
+    int64_t at = 0;
+    visit([&](int64_t units, int64_t cost, auto&&... arguments) {
+      if (units == 0 || cost == 0) return;
+      // A unit belongs to the part in which its start lies.
+      const int64_t first = std::clamp<int64_t>((begin - at + cost - 1) / cost, 0, units);
+      const int64_t last = std::clamp<int64_t>((end - at + cost - 1) / cost, 0, units);
+      if (end > at && first < last) f(thread, first, last, arguments...);
+      at += units * cost;
+    });
+  });
 }
 }  // namespace
 
@@ -102,30 +109,33 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
 }
 }  // namespace
 
+namespace {
+// Rows of a block: at most kBlockRows, whole panels, and blocks of about equal size.
+int64_t block_rows(int64_t rows) {
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  return blocks == 0 ? kPanelRows : round_up((rows + blocks - 1) / blocks, kPanelRows);
+}
+}  // namespace
+
 void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumulate) {
   double flops = 0;
   for (const GemmGroup& g : groups) flops += static_cast<double>(gemm_flops(g.rows, g.b.n, g.b.k));
   const ProfileScope timed(ctx.profile, "products", flops);
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
-  // once.
-  ctx.pool.run([&](int thread) {
-    const auto units = [](const GemmGroup& g) {
-      return (g.rows + kBlockRows - 1) / kBlockRows * panel_count(g.b.n);
-    };
-    const auto cost = [](const GemmGroup& g) { return std::min<int64_t>(g.rows, kBlockRows) * g.b.k; };
-    for_share(groups, units, cost, thread, ctx.pool.size(),
-              [&](const GemmGroup& g, int64_t first, int64_t last) {
-                const int64_t panels = panel_count(g.b.n);
-                while (first < last) {
-                  const int64_t block = first / panels;
-                  const int64_t end = std::min(last, (block + 1) * panels);
-                  const int64_t row = block * kBlockRows;
-                  sweep_block(ctx, thread, g, row, std::min<int64_t>(kBlockRows, g.rows - row),
-                              first - block * panels, end - block * panels, accumulate);
-                  first = end;
-                }
-              });
-  });
+  // once. Reading the panel costs about as much as three rows.
+  const auto visit = [&](auto item) {
+    for (const GemmGroup& g : groups) {
+      const int64_t step = block_rows(g.rows);
+      for (int64_t row = 0; row < g.rows; row += step) {
+        const int64_t rows = std::min(step, g.rows - row);
+        item(panel_count(g.b.n), (rows + 3) * g.b.k, g, row, rows);
+      }
+    }
+  };
+  share_out(ctx, visit,
+            [&](int thread, int64_t first, int64_t last, const GemmGroup& g, int64_t row, int64_t rows) {
+              sweep_block(ctx, thread, g, row, rows, first, last, accumulate);
+            });
 }
 
 void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate) {
@@ -133,65 +143,99 @@ void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate) {
 }
 
 namespace {
-// dw rows [row0, row1) x panels [p0, p1).
-void gradient_part(Ctx& ctx, int thread, const WeightGradient& w, int64_t row0, int64_t row1, int64_t p0,
-                   int64_t p1, Accumulate accumulate) {
-  const int64_t bytes = panel_bytes(w.rows, w.operand);
-  char* b = ctx.scratch<char>(thread, kSlotB, (p1 - p0) * bytes);
-  for (int64_t p = p0; p < p1; ++p)
-    ctx.level.pack_b_cols(w.x + p * kPanelCols, w.ldx, w.index,
-                          std::min<int64_t>(kPanelCols, w.in - p * kPanelCols), w.rows, w.operand,
-                          b + (p - p0) * bytes);
-  for (int64_t row = row0; row < row1; row += kBlockRows) {
-    const int64_t rows = std::min<int64_t>(kBlockRows, row1 - row);
-    float* a = ctx.scratch<float>(thread, kSlotA, packed_a_cols_size(rows, w.rows));
-    ctx.level.pack_a_cols(w.dy + row, w.ld_dy, rows, w.rows, w.operand, a);
+constexpr int64_t kGradientDepth = 256;  // tokens per pass: packed A and B of a pass stay in L2
+
+// Columns [column, column + columns) of dw, all of whose x is packed once: [pass][panel][token].
+struct GradientColumns {
+  int64_t column, columns;
+};
+
+void pack_gradient_columns(Ctx& ctx, const WeightGradient& w, GradientColumns part, char* b) {
+  for (int64_t t = 0; t < w.rows; t += kGradientDepth) {
+    const int64_t depth = std::min(kGradientDepth, w.rows - t);
+    const float* x = w.x + part.column + (w.index ? 0 : t * w.ldx);
+    for (int64_t j = 0; j < part.columns; j += kPanelCols, b += panel_bytes(depth, w.operand))
+      ctx.level.pack_b_cols(x + j, w.ldx, w.index ? w.index + t : nullptr,
+                            std::min(kPanelCols, part.columns - j), depth, w.operand, b);
+  }
+}
+
+// Up to kBlockRows rows of dw. The accumulators of a product to be added lie in scratch until it is finished.
+void gradient_block(Ctx& ctx, int thread, const WeightGradient& w, int64_t row, int64_t rows,
+                    GradientColumns part, const char* b, Accumulate accumulate) {
+  float* dw = w.dw + row * w.in + part.column;
+  const bool added = accumulate == Accumulate::kAddFinished;
+  float* c = added ? ctx.scratch<float>(thread, kSlotC, kBlockRows * part.columns) : dw;
+  const int64_t ldc = added ? part.columns : w.in;
+  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_cols_size(kBlockRows, kGradientDepth));
+  for (int64_t t = 0; t < w.rows; t += kGradientDepth) {
+    const int64_t depth = std::min(kGradientDepth, w.rows - t);
+    ctx.level.pack_a_cols(w.dy + t * w.ld_dy + row, w.ld_dy, rows, depth, w.operand, a);
     ctx.level.sweep({.a = a,
                      .a_layout = ALayout::kKMajor,
                      .rows = rows,
                      .b = b,
-                     .k = w.rows,
-                     .columns = std::min(w.in, p1 * kPanelCols) - p0 * kPanelCols,
-                     .c = w.dw + row * w.in + p0 * kPanelCols,
-                     .ldc = w.in,
-                     .accumulate = accumulate,
+                     .k = depth,
+                     .columns = part.columns,
+                     .c = c,
+                     .ldc = ldc,
+                     .accumulate = t == 0 && accumulate != Accumulate::kContinue ? Accumulate::kStore
+                                                                                 : Accumulate::kContinue,
                      .operand = w.operand});
+    b += panel_count(part.columns) * panel_bytes(depth, w.operand);
   }
+  for (int64_t r = 0; added && r < rows; ++r)
+    ctx.level.add(dw + r * w.in, c + r * ldc, part.columns, dw + r * w.in);
+}
+
+int64_t row_panels(const WeightGradient& w) { return (w.out + kPanelRows - 1) / kPanelRows; }
+
+// Columns that a thread takes at once. More are better for the cache, fewer for the balance: the most whose
+// units of work divide well among the threads.
+int64_t gradient_width(std::span<const WeightGradient> gradients, int64_t threads) {
+  constexpr int64_t kMost = 8 * kPanelCols;
+  constexpr double kEvenly = 0.95;
+  int64_t best = kMost;
+  double best_balance = 0;
+  for (int64_t width = kMost; width >= kPanelCols && best_balance < kEvenly; width /= 2) {
+    int64_t units = 0;
+    for (const WeightGradient& w : gradients) units += row_panels(w) * ((w.in + width - 1) / width);
+    const int64_t most = (units + threads - 1) / threads;
+    const double balance = static_cast<double>(units) / static_cast<double>(most * threads);
+    if (balance > best_balance) best = width, best_balance = balance;
+  }
+  return best;
 }
 }  // namespace
 
 void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients, Accumulate accumulate) {
   double flops = 0;
-  for (const WeightGradient& w : gradients) flops += static_cast<double>(gemm_flops(w.rows, w.out, w.in));
-  const ProfileScope timed(ctx.profile, "weight gradients", flops);
-  const auto row_blocks = [](const WeightGradient& w) { return (w.out + kBlockRows - 1) / kBlockRows; };
-  int64_t blocks = 0, panels = 0;
   for (const WeightGradient& w : gradients) {
-    blocks += row_blocks(w);
-    panels += panel_count(w.in);
+    flops += static_cast<double>(gemm_flops(w.rows, w.out, w.in));
     FRUGAL_ASSERT(accumulate != Accumulate::kStore || w.rows > 0, "nothing to store in a gradient of {} x {}",
                   w.out, w.in);
   }
-  const int threads = ctx.pool.size();
-  // Threads take whole row blocks or whole column panels, whichever splits more finely; what is shared is
-  // packed by each.
-  ctx.pool.run([&](int thread) {
-    if (blocks >= panels) {
-      for_share(
-          gradients, row_blocks, [](const WeightGradient& w) { return w.in * w.rows; }, thread, threads,
-          [&](const WeightGradient& w, int64_t first, int64_t last) {
-            gradient_part(ctx, thread, w, first * kBlockRows, std::min(w.out, last * kBlockRows), 0,
-                          panel_count(w.in), accumulate);
-          });
-    } else {
-      for_share(
-          gradients, [](const WeightGradient& w) { return panel_count(w.in); },
-          [](const WeightGradient& w) { return w.out * w.rows; }, thread, threads,
-          [&](const WeightGradient& w, int64_t first, int64_t last) {
-            gradient_part(ctx, thread, w, 0, w.out, first, last, accumulate);
-          });
-    }
-  });
+  const ProfileScope timed(ctx.profile, "weight gradients", flops);
+  const int64_t width = gradient_width(gradients, ctx.pool.size());
+  // A unit is one panel of rows of one stretch of columns.
+  const auto visit = [&](auto item) {
+    for (const WeightGradient& w : gradients)
+      for (int64_t column = 0; column < w.in; column += width) {
+        const GradientColumns part{column, std::min(width, w.in - column)};
+        item(row_panels(w), part.columns * w.rows, w, part);
+      }
+  };
+  share_out(ctx, visit,
+            [&](int thread, int64_t first, int64_t last, const WeightGradient& w, GradientColumns part) {
+              char* b = ctx.scratch<char>(
+                  thread, kSlotB,
+                  panel_count(part.columns) * panel_bytes(round_up(w.rows, kGradientDepth), w.operand));
+              pack_gradient_columns(ctx, w, part, b);
+              const int64_t end = std::min(w.out, last * kPanelRows);
+              const int64_t step = block_rows(end - first * kPanelRows);
+              for (int64_t row = first * kPanelRows; row < end; row += step)
+                gradient_block(ctx, thread, w, row, std::min(step, end - row), part, b, accumulate);
+            });
 }
 
 void weight_gradient(Ctx& ctx, const WeightGradient& gradient, Accumulate accumulate) {

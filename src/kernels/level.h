@@ -2,10 +2,11 @@
 // levels compute the same bits (docs/numerics.md); which one runs is chosen once, by cpuid's feature bits.
 //
 // A product C[i][j] = sum_k A(i,k) B(j,k) is computed from packed operands:
-//   A block   up to kBlockRows rows in panels of kPanelRows rows. Two layouts, both straight copies of their
+//   A block   up to kBlockRows rows in panels of kPanelRows rows. Three layouts, all straight copies of their
 //   source:
 //             kRowMajor  [panel][k / kChunk][kPanelRows][kChunkStride] (source has k contiguous),
-//             kKMajor    [panel][k][kPanelRows]                        (source has rows contiguous).
+//             kKMajor    [panel][k][kPanelRows]                        (source has rows contiguous),
+//             kTransposed [k][kChunkStride]: a row-major block of up to kChunk columns, read across.
 //   B panel   kPanelCols columns: f32 [k][32]; bf16 [k / 2][32][2], k padded with zeros to a multiple of 32.
 //   The bf16
 //             layout is what an AMX B tile loads (16 pairs x 16 columns), so an AMX level changes A's packing
@@ -21,7 +22,7 @@
 namespace frugal::kernels {
 
 enum class Operand : int { kF32, kBF16 };  // the type in which a product takes its operands
-enum class ALayout : int { kRowMajor, kKMajor };
+enum class ALayout : int { kRowMajor, kKMajor, kTransposed };
 // What happens to C: overwritten; the finished product added once; or an unfinished accumulator continued.
 enum class Accumulate : int { kStore, kAddFinished, kContinue };
 
@@ -43,6 +44,31 @@ struct SweepArgs {
   int64_t ldc;
   Accumulate accumulate;
   Operand operand;
+};
+
+// Rows of raw products s [rows, 64] of one block of keys (docs/numerics.md, section 3). Row r sees the first
+// visible + r keys of the block, at most 64; rows that see none are left as they are. p and ds come out
+// rounded to the operand type and as a packed A block of 64 columns and `capacity` rows (stride
+// kChunkStride), zero where nothing is seen.
+constexpr int64_t kKeyBlock = 64;
+struct SoftmaxTile {
+  int64_t rows, visible, capacity;  // capacity >= rows, at most 64
+  bool first_block;
+  float scale;
+  Operand operand;
+  const float* s;
+  float *m, *l;   // [rows] running maximum and sum
+  float* factor;  // [rows] out: what O is multiplied with before P V is added; 0 in the first block
+  float* p;
+};
+// P = exp(s scale - lse), dS = P (dP - delta) scale.
+struct SoftmaxBackwardTile {
+  int64_t rows, visible, capacity;
+  float scale;
+  Operand operand;
+  const float *s, *dp;       // [rows, 64]
+  const float *lse, *delta;  // [rows]
+  float *p, *ds;
 };
 
 struct AdamwArgs {
@@ -78,7 +104,6 @@ struct Level {
   void (*add_scaled)(float s, const float* x, int64_t n, float* y);  // y = fma(s, x, y)
   void (*scale)(float s, const float* x, int64_t n, float* y);       // y = s * x
   void (*divide)(float s, const float* x, int64_t n, float* y);      // y = x / s
-  void (*scale_add)(float a, const float* x, int64_t n, float* y);   // y = fma(y, a, x)
   float (*dot)(const float* a, const float* b, int64_t n);           // 16 lanes, folded 8, 4, 2, 1
   float (*sum_squares)(const float* x, int64_t n);
   float (*row_sum)(const float* x, int64_t n);
@@ -94,14 +119,15 @@ struct Level {
                           float* dup);
   void (*sigmoid)(const float* x, int64_t n, float* y);
   void (*softmax)(const float* x, int64_t n, float* y);
-  float (*exp_sum)(const float* x, float m, int64_t n, float* y);  // y = exp(x - m); returns the row sum of y
+  // y = exp(x - m), unless y is null; returns the row sum.
+  float (*exp_sum)(const float* x, float m, int64_t n, float* y);
   void (*exp_scaled)(const float* x, float m, float s, int64_t n, float* y);  // y = s * exp(x - m)
   float (*exp1)(float x);
   float (*log1)(float x);
-  // One block of keys of the online softmax, forward and backward (docs/numerics.md, section 3; rows.inl).
-  float (*attention_block)(float* s, float scale, int64_t n, bool first_block, float* m, float* l, float* p);
-  void (*attention_backward_block)(const float* s, float scale, float lse, const float* dp, float d,
-                                   int64_t n, float* p, float* ds);
+  void (*softmax_tile)(const SoftmaxTile&);
+  void (*softmax_backward_tile)(const SoftmaxBackwardTile&);
+  // y [rows, n] = fma(y, factor[row], x); rows of x are n apart, of y ldy.
+  void (*rescale_add)(const float* factor, const float* x, int64_t rows, int64_t n, float* y, int64_t ldy);
   void (*adamw)(const AdamwArgs&);
 };
 

@@ -106,9 +106,10 @@ TEST_F(Levels, ElementwiseRows) {
     l.divide(3.1f, with_specials("x", n).data(), n, y.data());
     return y;
   });
-  for_sizes("scale_add", [](const Level& l, int64_t n) {
-    std::vector<float> y = with_specials("y", n + 16);
-    l.scale_add(0.6f, with_specials("x", n).data(), n, y.data());
+  for_sizes("rescale_add", [](const Level& l, int64_t n) {
+    const std::vector<float> factor = {0.6f, -0.0f, 1.0f};
+    std::vector<float> y = with_specials("y", 3 * (n + 16));
+    l.rescale_add(factor.data(), with_specials("x", 3 * n).data(), 3, n, y.data(), n + 16);
     return y;
   });
 }
@@ -224,26 +225,58 @@ TEST_F(Levels, Exponentials) {
   });
 }
 
-TEST_F(Levels, AttentionBlocks) {
-  for (int64_t n : {1, 2, 15, 16, 17, 33, 63, 64}) {
-    for (bool first_block : {true, false}) {
-      expect_equal("attention_block of " + std::to_string(n), [&](const Level& l) {
-        std::vector<float> s = test::normal("s", 64, 20), p = output(64);
-        float m = 3.0f, sum = 1.7f;
-        const float factor = l.attention_block(s.data(), 0.3f, n, first_block, &m, &sum, p.data());
-        p.insert(p.end(), {factor, m, sum});
-        p.insert(p.end(), s.begin(), s.begin() + n);
+TEST_F(Levels, AttentionTiles) {
+  constexpr int64_t kRows = 20, kCapacity = 24;
+  const auto block = [] { return output(kCapacity * kChunkStride - 16); };
+  for (Operand operand : {Operand::kF32, Operand::kBF16}) {
+    for (int64_t visible : {-30, -7, 0, 1, 2, 15, 16, 17, 33, 63, 64, 200}) {
+      for (bool first_block : {true, false}) {
+        if (first_block && visible < 1) continue;
+        expect_equal("softmax_tile of " + std::to_string(visible), [&](const Level& l) {
+          const std::vector<float> s = test::normal("s", kRows * kKeyBlock, 20);
+          std::vector<float> m = test::normal("m", kRows, 9), sum = positive(test::normal("l", kRows)),
+                             factor(kRows), p = block();
+          l.softmax_tile({kRows, visible, kCapacity, first_block, 0.3f, operand, s.data(), m.data(),
+                          sum.data(), factor.data(), p.data()});
+          for (const auto& x : {m, sum, factor}) p.insert(p.end(), x.begin(), x.end());
+          return p;
+        });
+      }
+      expect_equal("softmax_backward_tile of " + std::to_string(visible), [&](const Level& l) {
+        const std::vector<float> s = test::normal("s", kRows * kKeyBlock, 20),
+                                 dp = test::normal("dp", kRows * kKeyBlock),
+                                 lse = test::normal("lse", kRows, 12), delta = test::normal("delta", kRows);
+        std::vector<float> p = block(), ds = block();
+        l.softmax_backward_tile({kRows, visible, kCapacity, 0.3f, operand, s.data(), dp.data(), lse.data(),
+                                 delta.data(), p.data(), ds.data()});
+        p.insert(p.end(), ds.begin(), ds.end());
         return p;
       });
     }
-    expect_equal("attention_backward_block of " + std::to_string(n), [&](const Level& l) {
-      std::vector<float> p = output(64), ds = output(64);
-      l.attention_backward_block(test::normal("s", 64, 20).data(), 0.3f, 12.0f, test::normal("dp", 64).data(),
-                                 0.4f, n, p.data(), ds.data());
-      p.insert(p.end(), ds.begin(), ds.end());
-      return p;
-    });
   }
+}
+
+// One row against its definition, and rows that see nothing.
+TEST_F(Levels, SoftmaxTileIsTheOnlineSoftmax) {
+  const Level& l = default_level();
+  const std::vector<float> s = test::normal("s", 3 * kKeyBlock, 4);
+  std::vector<float> m = {0.5f, 0.5f, 0.5f}, sum = {2.0f, 2.0f, 2.0f}, factor(3),
+                     p = output(12 * kChunkStride - 16);
+  l.softmax_tile(
+      {3, -1, 12, false, 0.25f, Operand::kF32, s.data(), m.data(), sum.data(), factor.data(), p.data()});
+  for (int r = 0; r < 2; ++r) {  // visible: -1, 0, 1
+    EXPECT_EQ(m[static_cast<size_t>(r)], 0.5f);
+    EXPECT_EQ(sum[static_cast<size_t>(r)], 2.0f);
+    EXPECT_EQ(factor[static_cast<size_t>(r)], 1.0f);
+  }
+  const float x = s[2 * kKeyBlock] * 0.25f, top = x > 0.5f ? x : 0.5f;
+  EXPECT_EQ(m[2], top);
+  EXPECT_EQ(factor[2], l.exp1(0.5f - top));
+  EXPECT_EQ(p[2 * kChunkStride], l.exp1(x - top));
+  EXPECT_EQ(sum[2], std::fma(2.0f, factor[2], p[2 * kChunkStride]));
+  for (int64_t r = 0; r < 12; ++r)
+    for (int64_t j = r == 2 ? 1 : 0; j < kKeyBlock; ++j)
+      EXPECT_EQ(p[static_cast<size_t>(r * kChunkStride + j)], 0.0f) << r << " " << j;
 }
 
 TEST_F(Levels, Adamw) {

@@ -7,13 +7,13 @@ namespace frugal::kernels {
 
 constexpr int64_t kVocabBlock = 1024;
 
-float log_sum_exp(const Level& level, const float* logits, int64_t n, float* scratch) {
+float log_sum_exp(const Level& level, const float* logits, int64_t n) {
   float m = 0, l = 0;
   for (int64_t at = 0; at < n; at += kVocabBlock) {
     const int64_t size = std::min(kVocabBlock, n - at);
     const float block_max = level.row_max(logits + at, size);
     const float new_max = at == 0 ? block_max : (m > block_max ? m : block_max);
-    const float sum = level.exp_sum(logits + at, new_max, size, scratch);
+    const float sum = level.exp_sum(logits + at, new_max, size, nullptr);
     l = at == 0 ? sum : std::fma(l, level.exp1(m - new_max), sum);
     m = new_max;
   }
@@ -31,7 +31,6 @@ void cross_entropy(Ctx& ctx, float* logits, int64_t vocab, const int32_t* target
                    float gradient_scale, float* nll, int32_t* best) {
   const ProfileScope timed(ctx.profile, "cross-entropy");
   ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
-    float scratch[kVocabBlock];
     for (int64_t i = begin; i < end; ++i) {
       float* row = logits + i * vocab;
       const int32_t target = targets[i];
@@ -41,7 +40,7 @@ void cross_entropy(Ctx& ctx, float* logits, int64_t vocab, const int32_t* target
         if (gradient_scale != 0) std::fill_n(row, vocab, 0.0f);
         continue;
       }
-      const float lse = log_sum_exp(ctx.level, row, vocab, scratch);
+      const float lse = log_sum_exp(ctx.level, row, vocab);
       nll[i] = lse - row[target];
       if (gradient_scale == 0) continue;
       ctx.level.exp_scaled(row, lse, gradient_scale, vocab, row);

@@ -6,8 +6,8 @@
 namespace frugal::kernels {
 
 // log sum exp over n logits: blocks of 1,024 ids with the online update, identical in the loss, the sampler
-// and reported log-probabilities. scratch: 1,024 floats.
-float log_sum_exp(const Level& level, const float* logits, int64_t n, float* scratch);
+// and reported log-probabilities.
+float log_sum_exp(const Level& level, const float* logits, int64_t n);
 
 // For rows [0, rows) of logits [rows, vocab]: lse and nll[i] = lse - logits[target]; a target of -1 gives nll
 // 0. If gradient_scale != 0 the logits are replaced by gradient_scale * (softmax - onehot(target)), zero for

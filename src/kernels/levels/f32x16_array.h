@@ -65,6 +65,19 @@ static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
   }
   return m;
 }
+// Two bf16 values per lane, as the B panels hold them: a below b. Both are rounded already.
+static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
+  FRUGAL_EACH(float_of((bits_of(a.v[i]) >> 16) | (bits_of(b.v[i]) & 0xffff0000u)));
+}
+static inline void transpose16(f32x16* rows) {
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < i; ++j) {
+      const float x = rows[i].v[j];
+      rows[i].v[j] = rows[j].v[i];
+      rows[j].v[i] = x;
+    }
+  }
+}
 static inline float first(f32x16 a) { return a.v[0]; }
 // Adjacent pairs swapped: (a1, a0, a3, a2, ...).
 static inline f32x16 swap_pairs(f32x16 a) { FRUGAL_EACH(a.v[i ^ 1]); }

@@ -79,6 +79,40 @@ static inline __m256 split_exponent_8(__m256 x, __m256* e) {
 static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
   return {split_exponent_8(x.lo, &e->lo), split_exponent_8(x.hi, &e->hi)};
 }
+static inline __m256 join_bf16_8(__m256 a, __m256 b) {
+  const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return _mm256_castsi256_ps(_mm256_or_si256(_mm256_srli_epi32(_mm256_castps_si256(a), 16),
+                                             _mm256_and_si256(_mm256_castps_si256(b), high)));
+}
+static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
+  return {join_bf16_8(a.lo, b.lo), join_bf16_8(a.hi, b.hi)};
+}
+static inline void transpose8(const __m256* in, __m256* out) {
+  __m256 pair[8], four[8];
+  for (int i = 0; i < 8; i += 2) {
+    pair[i] = _mm256_unpacklo_ps(in[i], in[i + 1]);
+    pair[i + 1] = _mm256_unpackhi_ps(in[i], in[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    for (int h = 0; h < 2; ++h) {
+      four[i + 2 * h] = _mm256_shuffle_ps(pair[i + h], pair[i + h + 2], 0x44);
+      four[i + 2 * h + 1] = _mm256_shuffle_ps(pair[i + h], pair[i + h + 2], 0xee);
+    }
+  }
+  for (int c = 0; c < 4; ++c) {
+    out[c] = _mm256_permute2f128_ps(four[c], four[4 + c], 0x20);
+    out[4 + c] = _mm256_permute2f128_ps(four[c], four[4 + c], 0x31);
+  }
+}
+static inline void transpose16(f32x16* rows) {
+  __m256 quarter[4][8];
+  for (int i = 0; i < 16; ++i) {
+    quarter[i / 8][i % 8] = rows[i].lo;
+    quarter[2 + i / 8][i % 8] = rows[i].hi;
+  }
+  for (__m256(&q)[8] : quarter) transpose8(q, q);
+  for (int i = 0; i < 16; ++i) rows[i] = {quarter[i / 8 * 2][i % 8], quarter[i / 8 * 2 + 1][i % 8]};
+}
 static inline float first(f32x16 a) { return _mm256_cvtss_f32(a.lo); }
 static inline f32x16 swap_pairs(f32x16 a) {
   return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};

@@ -44,6 +44,39 @@ static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
   e->v = _mm512_cvtepi32_ps(_mm512_srai_epi32(u, 23));
   return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_and_si512(u, _mm512_set1_epi32(0x007fffff)), offset))};
 }
+static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+  return {_mm512_castsi512_ps(_mm512_or_epi32(_mm512_srli_epi32(_mm512_castps_si512(a.v), 16),
+                                              _mm512_and_epi32(_mm512_castps_si512(b.v), high)))};
+}
+static inline void transpose16(f32x16* rows) {
+  __m512 pair[16], four[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    pair[i] = _mm512_unpacklo_ps(rows[i].v, rows[i + 1].v);
+    pair[i + 1] = _mm512_unpackhi_ps(rows[i].v, rows[i + 1].v);
+  }
+  // four[4 g + c]: in its 128-bit part q, column 4 q + c of the rows 4 g .. 4 g + 3.
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4) {
+    for (int h = 0; h < 2; ++h) {
+      const __m512d a = _mm512_castps_pd(pair[i + h]), b = _mm512_castps_pd(pair[i + h + 2]);
+      four[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+      four[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    }
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    const __m512 even01 = _mm512_shuffle_f32x4(four[c], four[4 + c], 0x88);
+    const __m512 odd01 = _mm512_shuffle_f32x4(four[c], four[4 + c], 0xdd);
+    const __m512 even23 = _mm512_shuffle_f32x4(four[8 + c], four[12 + c], 0x88);
+    const __m512 odd23 = _mm512_shuffle_f32x4(four[8 + c], four[12 + c], 0xdd);
+    rows[c].v = _mm512_shuffle_f32x4(even01, even23, 0x88);
+    rows[4 + c].v = _mm512_shuffle_f32x4(odd01, odd23, 0x88);
+    rows[8 + c].v = _mm512_shuffle_f32x4(even01, even23, 0xdd);
+    rows[12 + c].v = _mm512_shuffle_f32x4(odd01, odd23, 0xdd);
+  }
+}
 static inline float first(f32x16 a) { return _mm512_cvtss_f32(a.v); }
 static inline f32x16 swap_pairs(f32x16 a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
 static inline f32x16 load_twice(const float* p, int n) {

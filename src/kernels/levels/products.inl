@@ -74,8 +74,10 @@ static inline void write_accumulators(const SweepArgs& s, int64_t rows, int64_t 
 static void sweep(const SweepArgs& s) {
   alignas(64) float own[kPanelRows * kPanelCols];
   const int64_t k = padded_k(s.k, s.operand);
-  const int64_t a_panel =
-      s.a_layout == ALayout::kRowMajor ? up(k, kChunk) / kChunk * kPanelRows * kChunkStride : k * kPanelRows;
+  const int64_t a_panel = s.a_layout == ALayout::kRowMajor
+                              ? up(k, kChunk) / kChunk * kPanelRows * kChunkStride
+                          : s.a_layout == ALayout::kKMajor ? k * kPanelRows
+                                                           : kPanelRows;
   const int64_t b_panel = k * kPanelCols * (s.operand == Operand::kF32 ? 4 : 2);
   const bool fresh = s.accumulate != Accumulate::kContinue;
   const char* b = static_cast<const char*>(s.b);
@@ -90,10 +92,16 @@ static void sweep(const SweepArgs& s) {
       float* acc = direct ? c : own;
       const int64_t ld = direct ? s.ldc : kPanelCols;
       if (!direct && !fresh) load_accumulators(s, rows, columns, c, acc);
-      if (s.a_layout == ALayout::kRowMajor) {
-        tile_any<kChunkStride, 1>(rows, a, b, k, s.operand, acc, ld, fresh);
-      } else {
-        tile_any<1, kPanelRows>(rows, a, b, k, s.operand, acc, ld, fresh);
+      switch (s.a_layout) {
+        case ALayout::kRowMajor:
+          tile_any<kChunkStride, 1>(rows, a, b, k, s.operand, acc, ld, fresh);
+          break;
+        case ALayout::kKMajor:
+          tile_any<1, kPanelRows>(rows, a, b, k, s.operand, acc, ld, fresh);
+          break;
+        case ALayout::kTransposed:
+          tile_any<1, kChunkStride>(rows, a, b, k, s.operand, acc, ld, fresh);
+          break;
       }
       if (!direct) write_accumulators(s, rows, columns, acc, c);
     }
@@ -136,32 +144,32 @@ static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int6
   }
 }
 
+// Rows that lie apart are not foreseen by the hardware: they are asked for this many rows ahead.
+constexpr int64_t kAhead = 12;
+static inline void prefetch_row(const float* row, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
+}
+
+// k outside: a source row of the block is read in one go, since rows may lie a page apart.
 static void pack_a_cols(const float* src, int64_t ld, int64_t rows, int64_t k, Operand operand, float* dst) {
   const int64_t k_padded = padded_k(k, operand);
-  for (int64_t i = 0; i < rows; i += kPanelRows, dst += k_padded * kPanelRows) {
-    const int n = static_cast<int>(rows - i < kPanelRows ? rows - i : kPanelRows);
-    for (int64_t kk = 0; kk < k_padded; ++kk) {
-      f32x16 v = kk < k ? load_first(src + kk * ld + i, n, 0.0f) : set1(0.0f);
+  for (int64_t kk = 0; kk < k_padded; ++kk, src += ld) {
+    if (kk + kAhead < k) prefetch_row(src + kAhead * ld, rows);
+    float* out = dst + kk * kPanelRows;
+    for (int64_t i = 0; i < rows; i += kPanelRows, out += k_padded * kPanelRows) {
+      const int n = static_cast<int>(rows - i < kPanelRows ? rows - i : kPanelRows);
+      f32x16 v = kk < k ? load_first(src + i, n, 0.0f) : set1(0.0f);
       if (operand == Operand::kBF16) v = round_bf16(v);
-      store_first(dst + kk * kPanelRows, kPanelRows, v);
+      store_first(out, kPanelRows, v);
     }
   }
 }
 
 // Two k rows of 32 columns become 32 (even, odd) pairs.
 static inline void store_pairs(const float* even, const float* odd, uint16_t* dst) {
-  float e[kPanelCols], o[kPanelCols];
-  for (int h = 0; h < 32; h += 16) {
-    store(e + h, round_bf16(load(even + h)));
-    store(o + h, round_bf16(load(odd + h)));
-  }
-  for (int64_t j = 0; j < kPanelCols; ++j) {
-    uint32_t ue, uo;
-    __builtin_memcpy(&ue, e + j, 4);
-    __builtin_memcpy(&uo, o + j, 4);
-    const uint32_t pair = (ue >> 16) | (uo & 0xffff0000u);
-    __builtin_memcpy(dst + 2 * j, &pair, 4);
-  }
+  float* out = reinterpret_cast<float*>(dst);
+  store(out, join_bf16(round_bf16(load(even)), round_bf16(load(odd))));
+  store(out + 16, join_bf16(round_bf16(load(even + 16)), round_bf16(load(odd + 16))));
 }
 
 static inline void load_columns(const float* row, int64_t columns, float* out) {
@@ -176,36 +184,47 @@ static inline void load_columns(const float* row, int64_t columns, float* out) {
 static void pack_b_cols(const float* src, int64_t ld, const int32_t* index, int64_t columns, int64_t k,
                         Operand operand, void* dst) {
   const auto row = [&](int64_t kk) { return src + (index ? index[kk] : kk) * ld; };
+  const auto ahead = [&](int64_t kk) {
+    if (kk + kAhead < k) prefetch_row(row(kk + kAhead), columns);
+  };
   if (operand == Operand::kF32) {
-    for (int64_t kk = 0; kk < k; ++kk)
+    for (int64_t kk = 0; kk < k; ++kk) {
+      ahead(kk);
       load_columns(row(kk), columns, static_cast<float*>(dst) + kk * kPanelCols);
+    }
     return;
   }
   float zero[kPanelCols] = {}, even[kPanelCols], odd[kPanelCols];
   for (int64_t kk = 0; kk < padded_k(k, operand); kk += 2) {
+    ahead(kk);
+    ahead(kk + 1);
     load_columns(kk < k ? row(kk) : zero, kk < k ? columns : kPanelCols, even);
     load_columns(kk + 1 < k ? row(kk + 1) : zero, kk + 1 < k ? columns : kPanelCols, odd);
     store_pairs(even, odd, static_cast<uint16_t*>(dst) + kk * kPanelCols);
   }
 }
 
+// Squares of 16 columns x 16 k are transposed in registers.
 static void pack_b_rows(const float* src, int64_t ld, int64_t columns, int64_t k, Operand operand,
                         void* dst) {
   const int64_t k_padded = padded_k(k, operand);
-  constexpr int64_t kStrip = 16;  // one cache line of every source row at a time
-  float strip[kStrip * kPanelCols];
-  for (int64_t at = 0; at < k_padded; at += kStrip) {
-    const int64_t n = k - at < kStrip ? (k > at ? k - at : 0) : kStrip;
-    for (int64_t j = 0; j < kPanelCols; ++j)
-      for (int64_t kk = 0; kk < kStrip; ++kk)
-        strip[kk * kPanelCols + j] = kk < n && j < columns ? src[j * ld + at + kk] : 0.0f;
-    const int64_t out = k_padded - at < kStrip ? k_padded - at : kStrip;
-    if (operand == Operand::kF32) {
-      for (int64_t i = 0; i < out * kPanelCols; ++i) static_cast<float*>(dst)[at * kPanelCols + i] = strip[i];
-    } else {
-      for (int64_t kk = 0; kk < out; kk += 2)
-        store_pairs(strip + kk * kPanelCols, strip + (kk + 1) * kPanelCols,
-                    static_cast<uint16_t*>(dst) + (at + kk) * kPanelCols);
+  f32x16 v[16];
+  for (int64_t half = 0; half < kPanelCols; half += 16) {
+    for (int64_t at = 0; at < k_padded; at += 16) {
+      const int n = static_cast<int>(k - at < 16 ? (k > at ? k - at : 0) : 16);
+      for (int64_t j = 0; j < 16; ++j) {
+        const float* from = src + (half + j) * ld + at;
+        v[j] = half + j >= columns || n == 0 ? set1(0.0f) : n == 16 ? load(from) : load_first(from, n, 0.0f);
+      }
+      transpose16(v);
+      if (operand == Operand::kF32) {
+        for (int64_t kk = 0; kk < 16 && at + kk < k; ++kk)
+          store(static_cast<float*>(dst) + (at + kk) * kPanelCols + half, v[kk]);
+      } else {
+        for (int64_t kk = 0; kk < 16; kk += 2)
+          store(static_cast<float*>(dst) + (at + kk) / 2 * kPanelCols + half,
+                join_bf16(round_bf16(v[kk]), round_bf16(v[kk + 1])));
+      }
     }
   }
 }

@@ -1,6 +1,11 @@
 // Row kernels, written once over f32x16 and compiled per level: equal bits by construction.
 // Included inside a level's namespace. Reductions: element i in lane i mod 16, lanes fold 8, 4, 2, 1.
 
+template <int N>
+struct int_constant {
+  static constexpr int value = N;
+};
+
 // Runs full(i) for whole registers and tail(i, n) for the rest.
 template <class Full, class Tail>
 static inline void each16(int64_t n, Full full, Tail tail) {
@@ -169,8 +174,13 @@ static void sigmoid(const float* x, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return sigmoid16(take(x + i, m)); });
 }
 static float exp_sum(const float* x, float m0, int64_t n, float* y) {
-  map16(n, y, [&](int64_t i, int m) { return exp(sub(take(x + i, m), set1(m0))); });
-  return row_sum(y, n);
+  const auto value = [&](int64_t i, int m) {
+    const f32x16 e = exp(sub(take(x + i, m), set1(m0)));
+    if (y != nullptr && m == 16) store(y + i, e);
+    if (y != nullptr && m < 16) store_first(y + i, m, e);
+    return e;
+  };
+  return reduce_sum(n, value, [&](f32x16 s, int64_t i, int m) { return add(s, value(i, m)); });
 }
 static void exp_scaled(const float* x, float m0, float s, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return mul(set1(s), exp(sub(take(x + i, m), set1(m0)))); });
@@ -180,31 +190,120 @@ static void softmax(const float* x, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return div(take(y + i, m), set1(l)); });
 }
 
-// One block of up to 64 keys of the online softmax (docs/numerics.md, section 3). s: raw products, replaced
-// by s * scale; p: exp(s - m') for n visible keys, zero up to 64. Updates m and l; returns the factor for O.
-static float attention_block(float* s, float scale, int64_t n, bool first_block, float* m, float* l,
-                             float* p) {
-  scale_row(scale, s, n, s);
-  const float block_max = row_max(s, n);
-  const float new_max = first_block ? block_max : (*m > block_max ? *m : block_max);
-  const float sum = exp_sum(s, new_max, n, p);
-  for (int64_t i = n; i < 64; ++i) p[i] = 0.0f;
-  const float a = first_block ? 0.0f : exp1(*m - new_max);
-  *l = first_block ? sum : first(fma(set1(*l), set1(a), set1(sum)));
-  *m = new_max;
-  return a;
+// ---- attention: rows of 64 products in registers; V of their four parts have a visible key ----
+constexpr int kParts = kKeyBlock / 16;
+
+static inline void store_operand(float* p, f32x16 x, Operand operand) {
+  store(p, operand == Operand::kBF16 ? round_bf16(x) : x);
 }
-static void scale_add(float a, const float* x, int64_t n, float* y) {
-  map16(n, y, [&](int64_t i, int m) { return fma(take(y + i, m), set1(a), take(x + i, m)); });
+static inline void zero_rows(float* p, int64_t first, int64_t last) {
+  for (int64_t r = first; r < last; ++r)
+    for (int i = 0; i < kParts; ++i) store(p + r * kChunkStride + 16 * i, set1(0.0f));
 }
-// P = exp(s * scale - lse), dS = P (dP - D) scale for n visible keys; both zero up to 64.
-static void attention_backward_block(const float* s, float scale, float lse, const float* dp, float d,
-                                     int64_t n, float* p, float* ds) {
-  map16(n, p, [&](int64_t i, int m) { return exp(sub(mul(take(s + i, m), set1(scale)), set1(lse))); });
-  map16(n, ds, [&](int64_t i, int m) {
-    return mul(mul(take(p + i, m), sub(take(dp + i, m), set1(d))), set1(scale));
-  });
-  for (int64_t i = n; i < 64; ++i) p[i] = ds[i] = 0.0f;
+// Calls f with the number of parts as a compile-time constant; 1 <= n <= 64.
+template <class F>
+static inline void with_parts(int64_t n, F f) {
+  switch ((n + 15) / 16) {
+    case 1:
+      return f(int_constant<1>{});
+    case 2:
+      return f(int_constant<2>{});
+    case 3:
+      return f(int_constant<3>{});
+    default:
+      return f(int_constant<4>{});
+  }
+}
+
+template <int V>
+static inline float softmax_row(const SoftmaxTile& t, int64_t r, int64_t n) {
+  const float* s = t.s + r * kKeyBlock;
+  float* p = t.p + r * kChunkStride;
+  f32x16 x[V];
+#pragma GCC unroll 4
+  for (int i = 0; i < V; ++i) x[i] = mul(set1(t.scale), load(s + 16 * i));
+  x[V - 1] = blend_first(static_cast<int>(n - 16 * (V - 1)), x[V - 1], set1(-__builtin_inff()));
+  f32x16 top = x[0];
+#pragma GCC unroll 4
+  for (int i = 1; i < V; ++i) top = max(top, x[i]);
+  const float block_max = reduce_max(top);
+  t.m[r] = !t.first_block && t.m[r] > block_max ? t.m[r] : block_max;
+  const f32x16 m = set1(t.m[r]);
+  f32x16 sum = x[0] = exp(sub(x[0], m));
+#pragma GCC unroll 4
+  for (int i = 1; i < V; ++i) {
+    x[i] = exp(sub(x[i], m));  // zero at the -inf of keys that are not seen
+    sum = add(sum, x[i]);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < V; ++i) store_operand(p + 16 * i, x[i], t.operand);
+#pragma GCC unroll 4
+  for (int i = V; i < kParts; ++i) store(p + 16 * i, set1(0.0f));
+  return reduce_add(sum);
+}
+
+static void softmax_tile(const SoftmaxTile& t) {
+  float before[kKeyBlock], sum[kKeyBlock];
+  for (int64_t r = 0; r < t.rows; ++r) {
+    const int64_t n = t.visible + r < kKeyBlock ? t.visible + r : kKeyBlock;
+    before[r] = t.first_block ? 0.0f : t.m[r];
+    sum[r] = 0;
+    if (n > 0)
+      with_parts(n, [&](auto parts) { sum[r] = softmax_row<decltype(parts)::value>(t, r, n); });
+    else
+      zero_rows(t.p, r, r + 1);
+  }
+  zero_rows(t.p, t.rows, t.capacity);
+  if (t.first_block) {
+    map16(t.rows, t.factor, [](int64_t, int) { return set1(0.0f); });
+    map16(t.rows, t.l, [&](int64_t i, int m) { return take(sum + i, m); });
+    return;
+  }
+  // A row without a visible key: the factor is 1 and the sum 0.
+  map16(t.rows, t.factor, [&](int64_t i, int m) { return exp(sub(take(before + i, m), take(t.m + i, m))); });
+  map16(t.rows, t.l,
+        [&](int64_t i, int m) { return fma(take(t.l + i, m), take(t.factor + i, m), take(sum + i, m)); });
+}
+
+template <int V>
+static inline void softmax_backward_row(const SoftmaxBackwardTile& t, int64_t r, int64_t n) {
+  const int64_t in = r * kKeyBlock, out = r * kChunkStride;
+  const f32x16 scale = set1(t.scale), lse = set1(t.lse[r]), delta = set1(t.delta[r]), zero = set1(0.0f);
+#pragma GCC unroll 4
+  for (int i = 0; i < V; ++i) {
+    f32x16 p = exp(sub(mul(load(t.s + in + 16 * i), scale), lse));
+    f32x16 ds = mul(mul(p, sub(load(t.dp + in + 16 * i), delta)), scale);
+    if (i == V - 1) {
+      p = blend_first(static_cast<int>(n - 16 * (V - 1)), p, zero);
+      ds = blend_first(static_cast<int>(n - 16 * (V - 1)), ds, zero);
+    }
+    store_operand(t.p + out + 16 * i, p, t.operand);
+    store_operand(t.ds + out + 16 * i, ds, t.operand);
+  }
+#pragma GCC unroll 4
+  for (int i = V; i < kParts; ++i) {
+    store(t.p + out + 16 * i, zero);
+    store(t.ds + out + 16 * i, zero);
+  }
+}
+
+static void softmax_backward_tile(const SoftmaxBackwardTile& t) {
+  for (int64_t r = 0; r < t.rows; ++r) {
+    const int64_t n = t.visible + r < kKeyBlock ? t.visible + r : kKeyBlock;
+    if (n > 0) {
+      with_parts(n, [&](auto parts) { softmax_backward_row<decltype(parts)::value>(t, r, n); });
+    } else {
+      zero_rows(t.p, r, r + 1);
+      zero_rows(t.ds, r, r + 1);
+    }
+  }
+  zero_rows(t.p, t.rows, t.capacity);
+  zero_rows(t.ds, t.rows, t.capacity);
+}
+
+static void rescale_add(const float* factor, const float* x, int64_t rows, int64_t n, float* y, int64_t ldy) {
+  for (int64_t r = 0; r < rows; ++r, x += n, y += ldy)
+    map16(n, y, [&](int64_t i, int m) { return fma(take(y + i, m), set1(factor[r]), take(x + i, m)); });
 }
 
 static void adamw(const AdamwArgs& a) {
