@@ -22,7 +22,7 @@ namespace frugal::cli {
 namespace {
 struct Options {
   std::vector<std::string> words;
-  bool floor = false;
+  bool floor = false, details = false;
   int steps = 5, threads = 0;
 };
 
@@ -78,20 +78,32 @@ struct Step {
   int64_t done = 0;
 };
 
-void print_profile(const kernels::Profile& profile, double total, int steps, double peak) {
-  std::printf("%-20s %8s %9s %6s %9s %8s\n", "operation", "calls", "ms", "share", "GFLOP/s", "of peak");
+// Rows of the same name added up.
+std::vector<kernels::ProfileRow> without_details(const std::vector<kernels::ProfileRow>& rows) {
+  std::vector<kernels::ProfileRow> sums;
+  for (const kernels::ProfileRow& r : rows) {
+    auto sum = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.name == r.name; });
+    if (sum == sums.end()) sum = sums.insert(sum, kernels::ProfileRow{r.name, {}});
+    sum->calls += r.calls;
+    sum->seconds += r.seconds;
+    sum->flops += r.flops;
+  }
+  return sums;
+}
+
+void print_profile(std::vector<kernels::ProfileRow> rows, double total, int steps, double peak) {
+  std::printf("%-34s %8s %9s %6s %9s %8s\n", "operation", "calls", "ms", "share", "GFLOP/s", "of peak");
   double known = 0;
-  std::vector<kernels::ProfileRow> rows = profile.rows;
   std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
   for (const kernels::ProfileRow& r : rows) {
     known += r.seconds;
-    std::printf("%-20s %8.0f %9.2f %4.1f %%", std::string(r.name).c_str(),
+    std::printf("%-34s %8.0f %9.2f %4.1f %%", fmt::format("{} {}", r.name, r.detail).c_str(),
                 static_cast<double>(r.calls) / steps, r.seconds / steps * 1e3, 100 * r.seconds / total);
     if (r.flops > 0)
       std::printf(" %9.1f %6.0f %%", r.flops / r.seconds * 1e-9, 100 * r.flops / r.seconds / peak);
     std::printf("\n");
   }
-  std::printf("%-20s %8s %9.2f %4.1f %%\n", "everything else", "", (total - known) / steps * 1e3,
+  std::printf("%-34s %8s %9.2f %4.1f %%\n", "everything else", "", (total - known) / steps * 1e3,
               100 * (total - known) / total);
 }
 
@@ -123,7 +135,7 @@ void run(const Options& o) {
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2],
                tokens = static_cast<double>(recipe.batch * recipe.sequence_length);
-  print_profile(profile, total, o.steps, machine.flops);
+  print_profile(o.details ? profile.rows : without_details(profile.rows), total, o.steps, machine.flops);
   const auto rows = cost::step_floor(recipe.model, recipe.batch, recipe.sequence_length);
   std::printf("\n%-24s %9s %9s %9s\n", "floor", "GFLOP", "MB", "ms");
   for (const cost::FloorRow& r : rows)
@@ -143,6 +155,7 @@ void add_bench_command(CLI::App& app) {
   auto o = std::make_shared<Options>();
   c->add_option("recipe", o->words, "RECIPE (file or preset), then key=value settings");
   c->add_flag("--floor", o->floor, "profile of a training step, and the least time it could take");
+  c->add_flag("--details", o->details, "products by weight");
   c->add_option("--steps", o->steps, "timed steps; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

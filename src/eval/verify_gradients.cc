@@ -79,7 +79,7 @@ std::vector<Layer> router_layers(const ModelCase& c, const ModelRun& run) {
 
 double layer_balance(const ModelCase& c, Layer* layer, double alpha) {
   std::vector<float> f;
-  return kernels::balance_loss(c.config.route(), {alpha, c.length, c.rows}, layer->routing(),
+  return kernels::balance_loss(c.ctx, c.config.route(), {alpha, c.length, c.rows}, layer->routing(),
                                c.rows * c.length, &f);
 }
 

@@ -97,7 +97,7 @@ TEST(Sampler, CertainTokensHaveTheLossTooBitForBit) {
   kernels::Ctx ctx(1);
   const int32_t target = 7;
   float nll = 1;
-  kernels::cross_entropy(ctx, logits.data(), 50, &target, 1, 0, &nll, nullptr);
+  kernels::cross_entropy(ctx, logits.data(), 50, 50, &target, 1, 0, &nll, nullptr);
   const float trained = -nll;
   EXPECT_EQ(s.token, 7);
   EXPECT_EQ(std::memcmp(&trained, &s.logprob, sizeof(float)), 0) << trained << " " << s.logprob;

@@ -90,22 +90,40 @@ void pack_matrix(Ctx& ctx, const float* weight, Matrix* m, int64_t version) {
 }
 
 namespace {
+constexpr int64_t kGemmDepth = 512;  // k per pass: a packed A panel and a B panel of a pass stay in L1 and L2
+
 void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
                  int64_t last_panel, Accumulate accumulate) {
-  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, g.b.k));
-  const float* src = g.index ? g.a : g.a + row * g.lda;
-  ctx.level.pack_a_rows(src, g.lda, g.index ? g.index + row : nullptr, rows, g.b.k, g.b.operand, a);
-  const int64_t column = first_panel * kPanelCols;
-  ctx.level.sweep({.a = a,
-                   .a_layout = ALayout::kRowMajor,
-                   .rows = rows,
-                   .b = static_cast<const char*>(g.b.data) + first_panel * panel_bytes(g.b.k, g.b.operand),
-                   .k = g.b.k,
-                   .columns = std::min(g.b.n, last_panel * kPanelCols) - column,
-                   .c = g.c + row * g.ldc + column,
-                   .ldc = g.ldc,
-                   .accumulate = accumulate,
-                   .operand = g.b.operand});
+  const int64_t column = first_panel * kPanelCols, stride = panel_bytes(g.b.k, g.b.operand);
+  const int64_t columns = std::min(g.b.n, last_panel * kPanelCols) - column;
+  const char* b = static_cast<const char*>(g.b.data) + first_panel * stride;
+  float* c = g.c + row * g.ldc + column;
+  // The accumulators of a product to be added lie in scratch until it is finished, if it needs several
+  // passes.
+  const bool aside = accumulate == Accumulate::kAddFinished && g.b.k > kGemmDepth;
+  float* out = aside ? ctx.scratch<float>(thread, kSlotC, kBlockRows * columns) : c;
+  const int64_t ldc = aside ? columns : g.ldc;
+  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(kBlockRows, kGemmDepth));
+  Accumulate pass = aside ? Accumulate::kStore : accumulate;
+  for (int64_t k = 0; k < std::max<int64_t>(1, g.b.k); k += kGemmDepth) {
+    const int64_t depth = std::min(kGemmDepth, g.b.k - k);
+    const float* src = (g.index ? g.a : g.a + row * g.lda) + k;
+    ctx.level.pack_a_rows(src, g.lda, g.index ? g.index + row : nullptr, rows, depth, g.b.operand, a);
+    ctx.level.sweep({.a = a,
+                     .a_layout = ALayout::kRowMajor,
+                     .rows = rows,
+                     .b = b + panel_bytes(k, g.b.operand),
+                     .k = depth,
+                     .b_stride = stride,
+                     .columns = columns,
+                     .c = out,
+                     .ldc = ldc,
+                     .accumulate = pass,
+                     .operand = g.b.operand});
+    pass = Accumulate::kContinue;
+  }
+  for (int64_t r = 0; aside && r < rows; ++r)
+    ctx.level.add(c + r * g.ldc, out + r * ldc, columns, c + r * g.ldc);
 }
 }  // namespace
 
@@ -120,7 +138,8 @@ int64_t block_rows(int64_t rows) {
 void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumulate) {
   double flops = 0;
   for (const GemmGroup& g : groups) flops += static_cast<double>(gemm_flops(g.rows, g.b.n, g.b.k));
-  const ProfileScope timed(ctx.profile, "products", flops);
+  if (groups.empty()) return;
+  const ProfileScope timed(ctx.profile, groups[0].b.operation, flops, groups[0].b.name);
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
   // once. Reading the panel costs about as much as three rows.
   const auto visit = [&](auto item) {
@@ -170,7 +189,8 @@ void gradient_block(Ctx& ctx, int thread, const WeightGradient& w, int64_t row, 
   float* a = ctx.scratch<float>(thread, kSlotA, packed_a_cols_size(kBlockRows, kGradientDepth));
   for (int64_t t = 0; t < w.rows; t += kGradientDepth) {
     const int64_t depth = std::min(kGradientDepth, w.rows - t);
-    ctx.level.pack_a_cols(w.dy + t * w.ld_dy + row, w.ld_dy, rows, depth, w.operand, a);
+    const float* dy = w.dy + row + (w.dy_index ? 0 : t * w.ld_dy);
+    ctx.level.pack_a_cols(dy, w.ld_dy, w.dy_index ? w.dy_index + t : nullptr, rows, depth, w.operand, a);
     ctx.level.sweep({.a = a,
                      .a_layout = ALayout::kKMajor,
                      .rows = rows,
@@ -215,7 +235,8 @@ void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients
     FRUGAL_ASSERT(accumulate != Accumulate::kStore || w.rows > 0, "nothing to store in a gradient of {} x {}",
                   w.out, w.in);
   }
-  const ProfileScope timed(ctx.profile, "weight gradients", flops);
+  if (gradients.empty()) return;
+  const ProfileScope timed(ctx.profile, "weight gradients", flops, gradients[0].name);
   const int64_t width = gradient_width(gradients, ctx.pool.size());
   // A unit is one panel of rows of one stretch of columns.
   const auto visit = [&](auto item) {

@@ -13,6 +13,8 @@ struct PackedB {
   Operand operand = Operand::kF32;
   const void* data = nullptr;
   int64_t n = 0, k = 0;
+  const char* operation = "products";  // in profiles; literals
+  const char* name = "";
 };
 int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand);
 // Packs B(j,k) = src[j][k] ("rows": a weight [out, in] for forward) or src[k][j] ("cols": the same for
@@ -28,9 +30,10 @@ struct Matrix {
   void* panels = nullptr;             // for y = x W^T
   void* panels_transposed = nullptr;  // for dx = dy W; null when the model is not trained
   int64_t version = -1;
+  const char* name = "";  // in profiles; a literal
 
-  PackedB forward() const { return {operand, panels, out, in}; }
-  PackedB backward() const { return {operand, panels_transposed, in, out}; }
+  PackedB forward() const { return {operand, panels, out, in, "products", name}; }
+  PackedB backward() const { return {operand, panels_transposed, in, out, "input gradients", name}; }
 };
 void pack_matrix(Ctx& ctx, const float* weight, Matrix* matrix, int64_t version);
 
@@ -48,7 +51,8 @@ void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate);
 // One call over all experts; groups without rows are allowed.
 void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumulate);
 
-// dw[out, in] of a Linear layer: sum over rows t of dy[t][out] x[index ? index[t] : t][in].
+// dw[out, in] of a Linear layer: sum over rows t of dy[dy_index ? dy_index[t] : t][out] x[index ? index[t] :
+// t][in].
 struct WeightGradient {
   const float* dy = nullptr;
   int64_t ld_dy = 0;
@@ -59,6 +63,8 @@ struct WeightGradient {
   float* dw = nullptr;  // [out, in], contiguous
   int64_t out = 0, in = 0;
   Operand operand = Operand::kF32;
+  const char* name = "";  // in profiles; a literal
+  const int32_t* dy_index = nullptr;
 };
 void weight_gradient(Ctx& ctx, const WeightGradient& gradient, Accumulate accumulate);
 void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients, Accumulate accumulate);

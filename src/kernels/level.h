@@ -36,10 +36,11 @@ constexpr int64_t kBf16Block = 32;     // k per block of the bf16 rule
 struct SweepArgs {
   const float* a;  // packed A block
   ALayout a_layout;
-  int64_t rows;     // 1 .. kBlockRows
-  const void* b;    // first packed B panel; the next ones follow
-  int64_t k;        // unpadded
-  int64_t columns;  // columns of C, any number
+  int64_t rows;          // 1 .. kBlockRows
+  const void* b;         // first packed B panel
+  int64_t k;             // unpadded
+  int64_t b_stride = 0;  // bytes from panel to panel; 0: they follow each other
+  int64_t columns;       // columns of C, any number
   float* c;
   int64_t ldc;
   Accumulate accumulate;
@@ -90,8 +91,9 @@ struct Level {
   // floats.
   void (*pack_a_rows)(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k, Operand,
                       float* dst);
-  // Packs A(i,k) = src[k][i].
-  void (*pack_a_cols)(const float* src, int64_t ld, int64_t rows, int64_t k, Operand, float* dst);
+  // Packs A(i,k) = src[index ? index[k] : k][i].
+  void (*pack_a_cols)(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k, Operand,
+                      float* dst);
   // Packs one B panel, B(j,k) = src[j][k], columns <= 32 (missing ones are zero).
   void (*pack_b_rows)(const float* src, int64_t ld, int64_t columns, int64_t k, Operand, void* dst);
   // Packs one B panel, B(j,k) = src[index ? index[k] : k][j].
@@ -108,15 +110,18 @@ struct Level {
   float (*sum_squares)(const float* x, int64_t n);
   float (*row_sum)(const float* x, int64_t n);
   float (*row_max)(const float* x, int64_t n);
-  float (*rmsnorm)(const float* x, const float* w, float eps, int64_t n, float* y);  // returns 1 / rms
+  float (*rmsnorm)(const float* x, const float* w, float eps, int64_t n, float* y);     // returns 1 / rms
+  void (*rmsnorm_again)(const float* x, const float* w, float r, int64_t n, float* y);  // with its 1 / rms
   // dx += d rmsnorm; dw_sum += dy * x * r (one row of a sum over tokens).
   void (*rmsnorm_backward)(const float* x, const float* w, float r, const float* dy, int64_t n, float* dx,
                            float* dw_sum);
   // Rotates adjacent pairs by the angle (sign 1) or back (sign -1).
   void (*rope)(const float* x, const float* cos, const float* sin, float sign, int64_t pairs, float* y);
   void (*swiglu)(const float* gate, const float* up, int64_t n, float* y);  // y = silu(gate) * up
-  void (*swiglu_backward)(const float* gate, const float* up, const float* dy, int64_t n, float* dgate,
-                          float* dup);
+  // With a = silu(gate) up, of which weight a was used: gradients from weight dy; act = weight a (may be dy
+  // itself); returns dot(a, dy), the gradient of weight.
+  float (*swiglu_backward)(const float* gate, const float* up, const float* dy, float weight, int64_t n,
+                           float* dgate, float* dup, float* act);
   void (*sigmoid)(const float* x, int64_t n, float* y);
   void (*softmax)(const float* x, int64_t n, float* y);
   // y = exp(x - m), unless y is null; returns the row sum.

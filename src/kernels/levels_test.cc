@@ -178,10 +178,13 @@ TEST_F(Levels, Swiglu) {
     return y;
   });
   for_sizes("swiglu_backward", [](const Level& l, int64_t n) {
-    std::vector<float> dgate = output(n), dup = output(n);
-    l.swiglu_backward(with_specials("gate", n, false).data(), with_specials("up", n, false).data(),
-                      with_specials("dy", n, false).data(), n, dgate.data(), dup.data());
+    std::vector<float> dgate = output(n), dup = output(n), act = with_specials("dy", n, false);
+    const float dot =
+        l.swiglu_backward(with_specials("gate", n, false).data(), with_specials("up", n, false).data(),
+                          act.data(), 0.7f, n, dgate.data(), dup.data(), act.data());
     dgate.insert(dgate.end(), dup.begin(), dup.end());
+    dgate.insert(dgate.end(), act.begin(), act.end());
+    dgate.push_back(dot);
     return dgate;
   });
 }
@@ -323,7 +326,7 @@ Packed pack(const Level& l, int64_t m, int64_t n, int64_t k, Operand operand) {
   p.b_rows.assign(static_cast<size_t>(packed_b_bytes(n, k, operand) / 2), 0);
   p.b_cols = p.b_rows;
   l.pack_a_rows(a.data(), k, nullptr, m, k, operand, p.a_rows.data());
-  l.pack_a_cols(at.data(), m, m, k, operand, p.a_cols.data());
+  l.pack_a_cols(at.data(), m, nullptr, m, k, operand, p.a_cols.data());
   for (int64_t j = 0; j < n; j += kPanelCols) {
     const int64_t columns = std::min<int64_t>(kPanelCols, n - j);
     l.pack_b_rows(b.data() + j * k, k, columns, k, operand, p.b_rows.data() + j / kPanelCols * panel);
@@ -543,13 +546,19 @@ TEST_F(Levels, SwigluBackwardIsTheDerivative) {
   const int64_t n = 33;
   const std::vector<float> gate = test::normal("gate", n, 3), up = test::normal("up", n),
                            dy = test::normal("dy", n);
-  std::vector<float> dgate(gate.size()), dup(gate.size());
-  l.swiglu_backward(gate.data(), up.data(), dy.data(), n, dgate.data(), dup.data());
+  constexpr float kWeight = 0.75f;
+  std::vector<float> dgate(gate.size()), dup(gate.size()), act(gate.size()), plain(gate.size());
+  const float dot =
+      l.swiglu_backward(gate.data(), up.data(), dy.data(), kWeight, n, dgate.data(), dup.data(), act.data());
+  l.swiglu(gate.data(), up.data(), n, plain.data());
+  EXPECT_EQ(dot, l.dot(plain.data(), dy.data(), n)) << "the gradient of the weight";
+  l.scale(kWeight, plain.data(), n, plain.data());
+  EXPECT_TRUE(test::same_bits(act, plain)) << "forward's activation again";
   constexpr double kStep = 1e-30;
   std::vector<double> want_gate, want_up;
   for (size_t i = 0; i < gate.size(); ++i) {
     const double g = static_cast<double>(gate[i]), u = static_cast<double>(up[i]),
-                 d = static_cast<double>(dy[i]);
+                 d = static_cast<double>(kWeight) * static_cast<double>(dy[i]);
     want_gate.push_back(d * reference::swiglu<Complex>({Complex(g, kStep)}, {Complex(u)})[0].imag() / kStep);
     want_up.push_back(d * reference::swiglu<Complex>({Complex(g)}, {Complex(u, kStep)})[0].imag() / kStep);
   }

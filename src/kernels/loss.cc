@@ -27,12 +27,12 @@ int32_t argmax(const float* x, int64_t n) {
   return static_cast<int32_t>(best);
 }
 
-void cross_entropy(Ctx& ctx, float* logits, int64_t vocab, const int32_t* targets, int64_t rows,
+void cross_entropy(Ctx& ctx, float* logits, int64_t ld, int64_t vocab, const int32_t* targets, int64_t rows,
                    float gradient_scale, float* nll, int32_t* best) {
   const ProfileScope timed(ctx.profile, "cross-entropy");
   ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
-      float* row = logits + i * vocab;
+      float* row = logits + i * ld;
       const int32_t target = targets[i];
       if (best) best[i] = argmax(row, vocab);
       nll[i] = 0;

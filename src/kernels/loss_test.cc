@@ -67,8 +67,8 @@ Result run(Ctx& ctx, std::vector<float> logits, int64_t vocab, const std::vector
            float scale) {
   Result r{std::move(logits), std::vector<float>(targets.size(), 7.0f),
            std::vector<int32_t>(targets.size(), -7)};
-  cross_entropy(ctx, r.logits.data(), vocab, targets.data(), static_cast<int64_t>(targets.size()), scale,
-                r.nll.data(), r.best.data());
+  cross_entropy(ctx, r.logits.data(), vocab, vocab, targets.data(), static_cast<int64_t>(targets.size()),
+                scale, r.nll.data(), r.best.data());
   return r;
 }
 
@@ -116,7 +116,7 @@ TEST(CrossEntropy, WithoutAScaleLogitsStay) {
   EXPECT_EQ(loss_only.best, with_gradient.best);
   std::vector<float> nll(3), copy = logits;
   const std::vector<int32_t> targets = {4, -1, 6};
-  cross_entropy(ctx, copy.data(), 50, targets.data(), 3, 0, nll.data(), nullptr);
+  cross_entropy(ctx, copy.data(), 50, 50, targets.data(), 3, 0, nll.data(), nullptr);
   EXPECT_TRUE(test::same_bits(nll, loss_only.nll));
 }
 

@@ -47,8 +47,16 @@ double product_flops(Ctx& ctx, Operand operand) {
       for (int64_t t = begin; t < end; ++t) {
         Work& w = work[static_cast<size_t>(t)];
         for (int r = 0; r < kRepeats; ++r)
-          ctx.level.sweep({w.a.data(), ALayout::kRowMajor, kRows, w.b.get(), kK, kColumns, w.c.get(),
-                           kColumns, Accumulate::kStore, operand});
+          ctx.level.sweep({.a = w.a.data(),
+                           .a_layout = ALayout::kRowMajor,
+                           .rows = kRows,
+                           .b = w.b.get(),
+                           .k = kK,
+                           .columns = kColumns,
+                           .c = w.c.get(),
+                           .ldc = kColumns,
+                           .accumulate = Accumulate::kStore,
+                           .operand = operand});
       }
     });
     best = std::max(best, 2.0 * kRows * kK * kColumns * kRepeats * ctx.pool.size() / since(start));

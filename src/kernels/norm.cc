@@ -18,6 +18,14 @@ void rmsnorm(Ctx& ctx, const float* x, int64_t ldx, const float* w, float eps, i
   });
 }
 
+void rmsnorm_again(Ctx& ctx, const float* x, int64_t ldx, const float* w, const float* r, int64_t tokens,
+                   int64_t n, float* y) {
+  const ProfileScope timed(ctx.profile, "norms");
+  ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) ctx.level.rmsnorm_again(x + t * ldx, w, r[t], n, y + t * n);
+  });
+}
+
 void rmsnorm_backward(Ctx& ctx, const float* x, int64_t ldx, const float* w, const float* r, const float* dy,
                       int64_t tokens, int64_t n, float* dx, int64_t lddx, float* dw) {
   const ProfileScope timed(ctx.profile, "norms");

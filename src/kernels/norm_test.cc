@@ -79,6 +79,17 @@ TEST(Rmsnorm, NeedsNoPlaceForR) {
   EXPECT_TRUE(test::same_bits(y, run(ctx, p).y));
 }
 
+TEST(Rmsnorm, IsComputedAgainBitForBit) {
+  Ctx ctx(2);
+  for (int64_t n : {1, 15, 16, 100, 257}) {
+    const Problem p(5, n, n + 3);
+    const Forward f = run(ctx, p);
+    std::vector<float> again(f.y.size());
+    rmsnorm_again(ctx, p.x.data(), p.ldx, p.w.data(), f.r.data(), p.tokens, n, again.data());
+    EXPECT_TRUE(test::same_bits(again, f.y)) << n;
+  }
+}
+
 TEST(RmsnormBackward, IsTheDerivative) {
   using Complex = std::complex<double>;
   constexpr double kStep = 1e-30;

@@ -12,6 +12,7 @@ namespace frugal::kernels {
 
 struct ProfileRow {
   std::string_view name;
+  std::string_view detail;  // which of the operations of that name, or empty
   int64_t calls = 0;
   double seconds = 0, flops = 0;
 };
@@ -23,9 +24,9 @@ struct Profile {
 
 class ProfileScope {
  public:
-  // name must outlive the profile (a literal). profile may be null.
-  ProfileScope(Profile* profile, std::string_view name, double flops = 0)
-      : profile_(profile), name_(name), flops_(flops) {
+  // name and detail must outlive the profile (literals). profile may be null.
+  ProfileScope(Profile* profile, std::string_view name, double flops = 0, std::string_view detail = {})
+      : profile_(profile), name_(name), detail_(detail), flops_(flops) {
     if (profile_ != nullptr && profile_->depth++ == 0) start_ = std::chrono::steady_clock::now();
   }
   ~ProfileScope() {
@@ -38,7 +39,7 @@ class ProfileScope {
   void record();
 
   Profile* profile_;
-  std::string_view name_;
+  std::string_view name_, detail_;
   double flops_;
   std::chrono::steady_clock::time_point start_;
 };

@@ -115,39 +115,50 @@ void raw_top_k(const float* scores, int64_t experts, int64_t top_k, int32_t* ind
     if (picked[static_cast<size_t>(e)]) indices[k++] = static_cast<int32_t>(e);
 }
 
-double balance_loss(const RouteConfig& c, const BalanceArgs& args, const Routing& routing, int64_t tokens,
-                    std::vector<float>* f) {
+namespace {
+// One sequence's part; f [experts] receives its gradient factors.
+double sequence_balance(const RouteConfig& c, const BalanceArgs& args, const Routing& routing, int64_t first,
+                        float* f) {
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok, length = args.length;
-  FRUGAL_ASSERT(length > 0 && tokens % length == 0, "{} tokens are not whole sequences of {}", tokens,
-                length);
-  const int64_t sequences = tokens / length;
-  f->assign(static_cast<size_t>(sequences * experts), 0.0f);
   std::vector<int32_t> top(static_cast<size_t>(top_k));
-  std::vector<double> mean(static_cast<size_t>(experts));
+  std::vector<int64_t> counts(static_cast<size_t>(experts), 0);
+  std::vector<double> mean(static_cast<size_t>(experts), 0.0);
+  for (int64_t t = first; t < first + length; ++t) {
+    const float* s = routing.scores + t * experts;
+    // V3 counts the largest raw scores; V2's code counts the actual choice (both without gradient).
+    if (c.sigmoid)
+      raw_top_k(s, experts, top_k, top.data());
+    else
+      std::copy_n(routing.indices + t * top_k, top_k, top.data());
+    for (int32_t e : top) ++counts[static_cast<size_t>(e)];
+    const float sum = std::accumulate(s, s + experts, 0.0f);
+    for (int64_t e = 0; e < experts; ++e) mean[static_cast<size_t>(e)] += static_cast<double>(s[e] / sum);
+  }
   double total = 0;
-  for (int64_t q = 0; q < sequences; ++q) {
-    std::vector<int64_t> counts(static_cast<size_t>(experts), 0);
-    std::fill(mean.begin(), mean.end(), 0.0);
-    for (int64_t t = q * length; t < (q + 1) * length; ++t) {
-      const float* s = routing.scores + t * experts;
-      // V3 counts the largest raw scores; V2's code counts the actual choice (both without gradient).
-      if (c.sigmoid)
-        raw_top_k(s, experts, top_k, top.data());
-      else
-        std::copy_n(routing.indices + t * top_k, top_k, top.data());
-      for (int32_t e : top) ++counts[static_cast<size_t>(e)];
-      const float sum = std::accumulate(s, s + experts, 0.0f);
-      for (int64_t e = 0; e < experts; ++e) mean[static_cast<size_t>(e)] += static_cast<double>(s[e] / sum);
-    }
-    for (int64_t e = 0; e < experts; ++e) {
-      const double fe =
-          static_cast<double>(experts * counts[static_cast<size_t>(e)]) / static_cast<double>(top_k * length);
-      const double weight = args.alpha * fe / static_cast<double>(length * args.sequences_in_batch);
-      (*f)[static_cast<size_t>(q * experts + e)] = static_cast<float>(weight);
-      total += weight * mean[static_cast<size_t>(e)];
-    }
+  for (int64_t e = 0; e < experts; ++e) {
+    const double fe =
+        static_cast<double>(experts * counts[static_cast<size_t>(e)]) / static_cast<double>(top_k * length);
+    const double weight = args.alpha * fe / static_cast<double>(length * args.sequences_in_batch);
+    f[e] = static_cast<float>(weight);
+    total += weight * mean[static_cast<size_t>(e)];
   }
   return total;
+}
+}  // namespace
+
+double balance_loss(Ctx& ctx, const RouteConfig& c, const BalanceArgs& args, const Routing& routing,
+                    int64_t tokens, std::vector<float>* f) {
+  const ProfileScope timed(ctx.profile, "router");
+  FRUGAL_ASSERT(args.length > 0 && tokens % args.length == 0, "{} tokens are not whole sequences of {}",
+                tokens, args.length);
+  const int64_t sequences = tokens / args.length;
+  f->assign(static_cast<size_t>(sequences * c.n_routed_experts), 0.0f);
+  std::vector<double> parts(static_cast<size_t>(sequences));
+  ctx.pool.run(sequences, [&](int64_t q, int) {
+    parts[static_cast<size_t>(q)] =
+        sequence_balance(c, args, routing, q * args.length, f->data() + q * c.n_routed_experts);
+  });
+  return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
 
 namespace {

@@ -44,7 +44,7 @@ struct BalanceArgs {
   int64_t length = 0;              // tokens of one sequence; T is a multiple
   int64_t sequences_in_batch = 0;  // of the whole optimizer step
 };
-double balance_loss(const RouteConfig& config, const BalanceArgs& args, const Routing& routing,
+double balance_loss(Ctx& ctx, const RouteConfig& config, const BalanceArgs& args, const Routing& routing,
                     int64_t tokens, std::vector<float>* f);
 
 // dweights [T, K] and the balance loss's f (empty: none) -> dlogits [T, E], overwritten. Selection is

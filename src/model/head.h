@@ -1,4 +1,4 @@
-// The output head and its cross-entropy: logits = h W^T, in chunks of 128 tokens x the whole vocabulary, so
+// The output head and its cross-entropy: logits = h W^T, in chunks of 256 tokens x the whole vocabulary, so
 // that logits of a whole batch never exist in training.
 #pragma once
 

@@ -87,12 +87,12 @@ void attend_expanded(const Pass& p, LayerSaved* s) {
 }
 
 // Latent and k_pe of this call's tokens into an absorbed cache.
-void write_latents(const Pass& p, const LayerSaved& s) {
+void write_latents(const Pass& p, const LayerSaved& s, const float* c_kv) {
   const Dims d = dims_of(p);
   const int64_t width = d.kv_lora + d.rope;
   float* keys = p.arena.alloc<float>(d.T * width);
   for (int64_t t = 0; t < d.T; ++t) {
-    std::memcpy(keys + t * width, s.c_kv + t * d.kv_lora, static_cast<size_t>(d.kv_lora) * sizeof(float));
+    std::memcpy(keys + t * width, c_kv + t * d.kv_lora, static_cast<size_t>(d.kv_lora) * sizeof(float));
     std::memcpy(keys + t * width + d.kv_lora, s.kv_a + t * width + d.kv_lora,
                 static_cast<size_t>(d.rope) * sizeof(float));
   }
@@ -104,7 +104,7 @@ void write_latents(const Pass& p, const LayerSaved& s) {
                                q.tokens,
                                keys + q.first_row * width,
                                width,
-                               s.c_kv + q.first_row * d.kv_lora,
+                               c_kv + q.first_row * d.kv_lora,
                                d.kv_lora,
                                0};
     kernels::write_pages(p.ctx, {&w, 1});
@@ -180,8 +180,8 @@ void attend_absorbed(const Pass& p, const AttentionWeights& w, const std::vector
                 static_cast<size_t>(d.H * d.v) * sizeof(float));
 }
 
-void attend_with_latent_cache(const Pass& p, const AttentionWeights& w, LayerSaved* s) {
-  write_latents(p, *s);
+void attend_with_latent_cache(const Pass& p, const AttentionWeights& w, const float* c_kv, LayerSaved* s) {
+  write_latents(p, *s, c_kv);
   std::vector<BatchSequence> absorbed;
   for (const BatchSequence& q : p.batch.sequences) {
     if (q.absorbed)
@@ -199,26 +199,28 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   const int64_t width = d.kv_lora + d.rope;
   const int64_t mark = p.arena.used();
   // 1 norm_in
+  float* norm_in = p.arena.alloc<float>(d.T * d.hidden);
+  float* c_kv = p.arena.alloc<float>(d.T * d.kv_lora);
   kernels::rmsnorm(p.ctx, s->x_in, d.hidden, norm.data, static_cast<float>(c.rms_norm_eps), d.T, d.hidden,
-                   s->norm_in, s->r_in);
+                   norm_in, s->r_in);
   // 2 q
   if (c.q_lora_rank == 0) {
-    linear(p, w.q_proj, s->norm_in, d.hidden, d.T, s->q);
+    linear(p, w.q_proj, norm_in, d.hidden, d.T, s->q);
   } else {
-    linear(p, w.q_a_proj, s->norm_in, d.hidden, d.T, s->q_a);
+    float* q_norm = p.arena.alloc<float>(d.T * c.q_lora_rank);
+    linear(p, w.q_a_proj, norm_in, d.hidden, d.T, s->q_a);
     kernels::rmsnorm(p.ctx, s->q_a, c.q_lora_rank, w.q_a_layernorm.data, kLoraNormEps, d.T, c.q_lora_rank,
-                     s->q_norm, s->r_q);
-    linear(p, w.q_b_proj, s->q_norm, c.q_lora_rank, d.T, s->q);
+                     q_norm, s->r_q);
+    linear(p, w.q_b_proj, q_norm, c.q_lora_rank, d.T, s->q);
   }
   // 3 kv_a
-  linear(p, w.kv_a_proj, s->norm_in, d.hidden, d.T, s->kv_a);
+  linear(p, w.kv_a_proj, norm_in, d.hidden, d.T, s->kv_a);
   // 4 c_kv
-  kernels::rmsnorm(p.ctx, s->kv_a, width, w.kv_a_layernorm.data, kLoraNormEps, d.T, d.kv_lora, s->c_kv,
-                   s->r_kv);
+  kernels::rmsnorm(p.ctx, s->kv_a, width, w.kv_a_layernorm.data, kLoraNormEps, d.T, d.kv_lora, c_kv, s->r_kv);
   // 5 rope
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, d.H, s->q + d.nope, d.H * d.qk, d.qk, 1.0f);
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, 1, s->kv_a + d.kv_lora, width, width, 1.0f);
-  p.report("latent", s->c_kv, d.T, d.kv_lora);
+  p.report("latent", c_kv, d.T, d.kv_lora);
   if (p.probe) {
     float* k_pe = p.arena.alloc<float>(d.T * d.rope);
     for (int64_t t = 0; t < d.T; ++t)
@@ -228,9 +230,9 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   }
   // 6 kv, 7 attention
   if (p.cache && p.cache->absorbed()) {
-    attend_with_latent_cache(p, w, s);
+    attend_with_latent_cache(p, w, c_kv, s);
   } else {
-    linear(p, w.kv_b_proj, s->c_kv, d.kv_lora, d.T, s->kv);
+    linear(p, w.kv_b_proj, c_kv, d.kv_lora, d.T, s->kv);
     attend_expanded(p, s);
   }
   // 8 out
@@ -307,7 +309,9 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
   scatter_key_gradients(p, dk, dv, dkv, dkv_a);
   // 6 kv
   float* dc_kv = p.arena.alloc<float>(d.T * d.kv_lora);
-  linear_backward(p, w.kv_b_proj, dkv, s.c_kv, d.kv_lora, d.T, dc_kv, grads);
+  float* c_kv = p.arena.alloc<float>(d.T * d.kv_lora);
+  kernels::rmsnorm_again(p.ctx, s.kv_a, width, w.kv_a_layernorm.data, s.r_kv, d.T, d.kv_lora, c_kv);
+  linear_backward(p, w.kv_b_proj, dkv, c_kv, d.kv_lora, d.T, dc_kv, grads);
   // 5 rope
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, d.H, dq + d.nope, d.H * d.qk, d.qk, -1.0f);
   kernels::rope(p.ctx, p.rope, p.batch.positions.data(), d.T, 1, dkv_a + d.kv_lora, width, width, -1.0f);
@@ -316,18 +320,23 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
                             width, grads + w.kv_a_layernorm.offset);
   // 3 kv_a
   float* dnorm = p.arena.alloc<float>(d.T * d.hidden);
-  linear_backward(p, w.kv_a_proj, dkv_a, s.norm_in, d.hidden, d.T, dnorm, grads);
+  float* norm_in = p.arena.alloc<float>(d.T * d.hidden);
+  kernels::rmsnorm_again(p.ctx, s.x_in, d.hidden, norm.data, s.r_in, d.T, d.hidden, norm_in);
+  linear_backward(p, w.kv_a_proj, dkv_a, norm_in, d.hidden, d.T, dnorm, grads);
   // 2 q
   if (c.q_lora_rank == 0) {
-    linear_backward(p, w.q_proj, dq, s.norm_in, d.hidden, d.T, dnorm, grads, Accumulate::kAddFinished);
+    linear_backward(p, w.q_proj, dq, norm_in, d.hidden, d.T, dnorm, grads, Accumulate::kAddFinished);
   } else {
     float* dq_norm = p.arena.alloc<float>(d.T * c.q_lora_rank);
-    linear_backward(p, w.q_b_proj, dq, s.q_norm, c.q_lora_rank, d.T, dq_norm, grads);
+    float* q_norm = p.arena.alloc<float>(d.T * c.q_lora_rank);
+    kernels::rmsnorm_again(p.ctx, s.q_a, c.q_lora_rank, w.q_a_layernorm.data, s.r_q, d.T, c.q_lora_rank,
+                           q_norm);
+    linear_backward(p, w.q_b_proj, dq, q_norm, c.q_lora_rank, d.T, dq_norm, grads);
     float* dq_a = p.arena.alloc<float>(d.T * c.q_lora_rank);
     std::memset(dq_a, 0, static_cast<size_t>(d.T * c.q_lora_rank) * sizeof(float));
     kernels::rmsnorm_backward(p.ctx, s.q_a, c.q_lora_rank, w.q_a_layernorm.data, s.r_q, dq_norm, d.T,
                               c.q_lora_rank, dq_a, c.q_lora_rank, grads + w.q_a_layernorm.offset);
-    linear_backward(p, w.q_a_proj, dq_a, s.norm_in, d.hidden, d.T, dnorm, grads, Accumulate::kAddFinished);
+    linear_backward(p, w.q_a_proj, dq_a, norm_in, d.hidden, d.T, dnorm, grads, Accumulate::kAddFinished);
   }
   // 1 norm_in
   kernels::rmsnorm_backward(p.ctx, s.x_in, d.hidden, norm.data, s.r_in, dnorm, d.T, d.hidden, dx, d.hidden,
@@ -346,9 +355,9 @@ void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& c, kernels::Operand ope
   w->absorbed_v.clear();
   for (int64_t h = 0; h < c.num_attention_heads; ++h) {
     const float* rows = kv_b + h * (nope + v) * lora;
-    w->absorbed_k.push_back({operand, lora, nope, room(lora, nope), nullptr, version});
+    w->absorbed_k.push_back({operand, lora, nope, room(lora, nope), nullptr, version, "absorbed k"});
     kernels::pack_b_cols(ctx, rows, lora, lora, nope, operand, w->absorbed_k.back().panels);
-    w->absorbed_v.push_back({operand, v, lora, room(v, lora), nullptr, version});
+    w->absorbed_v.push_back({operand, v, lora, room(v, lora), nullptr, version, "absorbed v"});
     kernels::pack_b_rows(ctx, rows + nope * lora, lora, v, lora, operand, w->absorbed_v.back().panels);
   }
 }

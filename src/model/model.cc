@@ -71,6 +71,7 @@ Model::Model(const ModelConfig& model_config, kernels::Operand op, bool is_train
     w.matrix.operand = operand_of(p, operand);
     w.matrix.out = w.out;
     w.matrix.in = w.in;
+    w.matrix.name = w.label;
     w.matrix.panels = panels_.get() + panel;
     if (trainable)
       w.matrix.panels_transposed =
@@ -120,24 +121,32 @@ void Model::pack_absorbed_layer(kernels::Ctx& ctx, const float* kv_b, AttentionW
 int64_t forward_scratch_bytes(const ModelConfig& c, int64_t tokens, int64_t sequences) {
   const int64_t heads = c.num_attention_heads, lora = c.kv_lora_rank + c.qk_rope_head_dim;
   const kernels::PageLayout pages = expanded_layout(c, kernels::Operand::kF32);
-  const int64_t per_token = heads * c.qk_head_dim() + 2 * c.hidden_size + lora + c.qk_rope_head_dim +
-                            heads * (lora + c.kv_lora_rank + c.v_head_dim);
-  return tokens * per_token * 4 +
+  const int64_t attention = heads * c.qk_head_dim() + 2 * c.hidden_size + c.q_lora_rank + c.kv_lora_rank +
+                            lora + c.qk_rope_head_dim + heads * (lora + c.kv_lora_rank + c.v_head_dim);
+  const int64_t experts =
+      c.shared_intermediate_size() + c.num_experts_per_tok * (c.moe_intermediate_size + c.hidden_size);
+  const int64_t ffn = 2 * c.hidden_size + std::max(c.intermediate_size, experts);
+  return tokens * std::max(attention, ffn) * 4 +
          (tokens / kernels::kPageTokens + sequences + 1) * (pages.page_bytes() + 64) + 64 * 32;
 }
 
 int64_t backward_scratch_bytes(const ModelConfig& c, int64_t tokens) {
   const int64_t heads = c.num_attention_heads, top_k = c.num_experts_per_tok;
   const int64_t attention = heads * (3 * c.qk_head_dim() + 3 * c.v_head_dim + c.qk_nope_head_dim) +
-                            2 * c.kv_lora_rank + c.qk_rope_head_dim + c.hidden_size + 2 * c.q_lora_rank;
-  const int64_t dense = c.hidden_size + 3 * c.intermediate_size;
-  const int64_t moe = c.hidden_size + top_k * (1 + 2 * c.hidden_size + 3 * c.moe_intermediate_size) +
+                            3 * c.kv_lora_rank + c.qk_rope_head_dim + 2 * c.hidden_size + 3 * c.q_lora_rank;
+  const int64_t dense = 2 * c.hidden_size + 3 * c.intermediate_size;
+  const int64_t moe = 2 * c.hidden_size + top_k * (1 + c.hidden_size + 3 * c.moe_intermediate_size) +
                       3 * c.shared_intermediate_size() + c.n_routed_experts;
   return tokens * std::max({attention, dense, moe}) * 4 + 64 * 32;
 }
 
 void layer_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x) {
-  std::memcpy(s->x_in, x, static_cast<size_t>(p.tokens() * p.config.hidden_size) * sizeof(float));
+  {
+    const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+    p.ctx.pool.parallel_for(p.tokens() * p.config.hidden_size, [&](int64_t begin, int64_t end, int) {
+      std::copy(x + begin, x + end, s->x_in + begin);
+    });
+  }
   mla_forward(p, w.attention, w.input_layernorm, s);
   ffn_forward(p, w, s, x);
 }

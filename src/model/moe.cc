@@ -18,31 +18,35 @@ void swiglu_rows(const Pass& p, const float* gate_up, int64_t rows, int64_t widt
       p.ctx.level.swiglu(gate_up + t * 2 * width, gate_up + t * 2 * width + width, width, act + t * width);
   });
 }
-void swiglu_rows_backward(const Pass& p, const float* gate_up, const float* dact, int64_t rows, int64_t width,
+// dact [rows, I] becomes act, computed again.
+void swiglu_rows_backward(const Pass& p, const float* gate_up, float* dact, int64_t rows, int64_t width,
                           float* dgate_up) {
   const kernels::ProfileScope timed(p.ctx.profile, "row operations");
   p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* in = gate_up + t * 2 * width;
-      float* out = dgate_up + t * 2 * width;
-      p.ctx.level.swiglu_backward(in, in + width, dact + t * width, width, out, out + width);
+      float *out = dgate_up + t * 2 * width, *d = dact + t * width;
+      p.ctx.level.swiglu_backward(in, in + width, d, 1.0f, width, out, out + width, d);
     }
   });
 }
 
-void mlp_forward(const Pass& p, const MlpWeights& w, const float* x, float* gate_up, float* act, float* out) {
+void mlp_forward(const Pass& p, const MlpWeights& w, const float* x, float* gate_up, float* out) {
+  const int64_t width = w.down.in;
+  float* act = p.arena.alloc<float>(p.tokens() * width);
   linear(p, w.gate_up, x, p.config.hidden_size, p.tokens(), gate_up);
-  swiglu_rows(p, gate_up, p.tokens(), w.down.in, act);
-  linear(p, w.down, act, w.down.in, p.tokens(), out);
+  swiglu_rows(p, gate_up, p.tokens(), width, act);
+  linear(p, w.down, act, width, p.tokens(), out);
 }
 // dx overwritten.
-void mlp_backward(const Pass& p, const MlpWeights& w, const float* x, const float* gate_up, const float* act,
-                  const float* dout, float* dx, float* grads) {
+void mlp_backward(const Pass& p, const MlpWeights& w, const float* x, const float* gate_up, const float* dout,
+                  float* dx, float* grads) {
   const int64_t width = w.down.in;
   float* dact = p.arena.alloc<float>(p.tokens() * width);
   float* dgate_up = p.arena.alloc<float>(p.tokens() * 2 * width);
-  linear_backward(p, w.down, dout, act, width, p.tokens(), dact, grads);
+  input_gradient(p, w.down, dout, p.tokens(), dact);
   swiglu_rows_backward(p, gate_up, dact, p.tokens(), width, dgate_up);
+  add_weight_gradient(p, w.down, dout, dact, width, p.tokens(), grads);
   linear_backward(p, w.gate_up, dgate_up, x, p.config.hidden_size, p.tokens(), dx, grads);
 }
 
@@ -63,32 +67,26 @@ std::vector<kernels::GemmGroup> expert_groups(const Pass& p, const MoeWeights& w
   return groups;
 }
 
-void experts_forward(const Pass& p, const MoeWeights& w, LayerSaved* s) {
+// 4, 5: r = shared; r = fma(weight, y, r) in ascending expert id.
+void experts_forward(const Pass& p, const MoeWeights& w, const float* norm_post, LayerSaved* s, float* out) {
   const ModelConfig& c = p.config;
-  const int64_t slots = p.tokens() * c.num_experts_per_tok;
-  kernels::grouped_gemm(p.ctx,
-                        expert_groups(p, w, *s, &MlpWeights::gate_up, true, s->norm_post, c.hidden_size, true,
-                                      s->expert_gate_up),
-                        Accumulate::kStore);
-  swiglu_rows(p, s->expert_gate_up, slots, c.moe_intermediate_size, s->expert_act);
-  kernels::grouped_gemm(p.ctx,
-                        expert_groups(p, w, *s, &MlpWeights::down, true, s->expert_act,
-                                      c.moe_intermediate_size, false, s->expert_out),
-                        Accumulate::kStore);
-}
-
-// 5: r = shared; r = fma(weight, y, r) in ascending expert id.
-void combine(const Pass& p, const LayerSaved& s, float* out) {
-  const ModelConfig& c = p.config;
-  const int64_t top_k = c.num_experts_per_tok, hidden = c.hidden_size;
+  const int64_t top_k = c.num_experts_per_tok, slots = p.tokens() * top_k, hidden = c.hidden_size;
+  float* act = p.arena.alloc<float>(slots * c.moe_intermediate_size);
+  float* y = p.arena.alloc<float>(slots * hidden);
+  kernels::grouped_gemm(
+      p.ctx, expert_groups(p, w, *s, &MlpWeights::gate_up, true, norm_post, hidden, true, s->expert_gate_up),
+      Accumulate::kStore);
+  swiglu_rows(p, s->expert_gate_up, slots, c.moe_intermediate_size, act);
+  kernels::grouped_gemm(
+      p.ctx, expert_groups(p, w, *s, &MlpWeights::down, true, act, c.moe_intermediate_size, false, y),
+      Accumulate::kStore);
   const kernels::ProfileScope timed(p.ctx.profile, "row operations");
   p.ctx.pool.parallel_for(p.tokens(), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       float* r = out + t * hidden;
       if (c.n_shared_experts == 0) std::fill_n(r, hidden, 0.0f);
       for (int64_t k = 0; k < top_k; ++k)
-        p.ctx.level.add_scaled(s.weights[t * top_k + k], s.expert_out + s.slots[t * top_k + k] * hidden,
-                               hidden, r);
+        p.ctx.level.add_scaled(s->weights[t * top_k + k], y + s->slots[t * top_k + k] * hidden, hidden, r);
     }
   });
 }
@@ -110,23 +108,22 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
   const int64_t T = p.tokens(), hidden = c.hidden_size;
   const int64_t mark = p.arena.used();
   // 1 norm_post
+  float* norm_post = p.arena.alloc<float>(T * hidden);
   kernels::rmsnorm(p.ctx, s->x_mid, hidden, w.post_attention_layernorm.data,
-                   static_cast<float>(c.rms_norm_eps), T, hidden, s->norm_post, s->r_post);
+                   static_cast<float>(c.rms_norm_eps), T, hidden, norm_post, s->r_post);
   float* out = p.arena.alloc<float>(T * hidden);
   if (!w.moe) {
     // 2 - 4
-    mlp_forward(p, w.mlp, s->norm_post, s->gate_up, s->act, out);
+    mlp_forward(p, w.mlp, norm_post, s->gate_up, out);
   } else {
     // 2 route
-    linear(p, w.experts.gate, s->norm_post, hidden, T, s->logits);
+    linear(p, w.experts.gate, norm_post, hidden, T, s->logits);
     kernels::route(p.ctx, c.route(), s->logits, w.experts.bias.data, T, s->routing());
     report_routing(p, *s);
     // 3 shared
-    if (c.n_shared_experts > 0) mlp_forward(p, w.experts.shared, s->norm_post, s->gate_up, s->act, out);
-    // 4 experts
-    experts_forward(p, w.experts, s);
-    // 5 combine
-    combine(p, *s, out);
+    if (c.n_shared_experts > 0) mlp_forward(p, w.experts.shared, norm_post, s->gate_up, out);
+    // 4, 5 experts
+    experts_forward(p, w.experts, norm_post, s, out);
   }
   p.report("mlp_out", out, T, hidden);
   const kernels::ProfileScope timed(p.ctx.profile, "row operations");
@@ -138,92 +135,93 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
 }
 
 namespace {
-// 5 backward: dweights [T, K] = dot(dout, expert_out); dexpert_out [T K, hidden] = weight * dout.
-void combine_backward(const Pass& p, const LayerSaved& s, const float* dout, float* dweights,
-                      float* dexpert_out) {
-  const int64_t top_k = p.config.num_experts_per_tok, hidden = p.config.hidden_size;
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
-  p.ctx.pool.parallel_for(p.tokens(), [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t k = 0; k < top_k; ++k) {
-        const int64_t slot = s.slots[t * top_k + k];
-        dweights[t * top_k + k] = p.ctx.level.dot(dout + t * hidden, s.expert_out + slot * hidden, hidden);
-        p.ctx.level.scale(s.weights[t * top_k + k], dout + t * hidden, hidden, dexpert_out + slot * hidden);
-      }
-    }
-  });
-}
-
 std::vector<kernels::WeightGradient> expert_gradients(const MoeWeights& w, const LayerSaved& s,
                                                       Weight MlpWeights::*field, const float* dy,
-                                                      const float* x, int64_t ldx, bool by_token,
-                                                      float* grads) {
+                                                      bool dy_by_token, const float* x, int64_t ldx,
+                                                      bool x_by_token, float* grads) {
   std::vector<kernels::WeightGradient> gradients;
   for (size_t e = 0; e < w.experts.size(); ++e) {
     const Weight& weight = w.experts[e].*field;
     const int64_t first = s.offsets[e], rows = s.offsets[e + 1] - first;
-    gradients.push_back({dy + first * weight.out, weight.out, by_token ? x : x + first * ldx, ldx,
-                         by_token ? s.rows + first : nullptr, rows, grads + weight.offset, weight.out,
-                         weight.in, weight.matrix.operand});
+    gradients.push_back({.dy = dy_by_token ? dy : dy + first * weight.out,
+                         .ld_dy = weight.out,
+                         .x = x_by_token ? x : x + first * ldx,
+                         .ldx = ldx,
+                         .index = x_by_token ? s.rows + first : nullptr,
+                         .rows = rows,
+                         .dw = grads + weight.offset,
+                         .out = weight.out,
+                         .in = weight.in,
+                         .operand = weight.matrix.operand,
+                         .name = weight.label,
+                         .dy_index = dy_by_token ? s.rows + first : nullptr});
   }
   return gradients;
 }
 
-// 4 backward: from dexpert_out to dx_slots [T K, hidden], the gradient of norm_post per slot.
-void experts_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const float* dexpert_out,
-                      float* dx_slots, float* grads) {
+// 5 and 4 backward: from dout [T, hidden] to dweights [T, K] and dx_slots [T K, hidden], the gradient of
+// norm_post per slot. With d = W_down^T dout, an expert's weight has the gradient dot(act, d), and weight d
+// flows on.
+void experts_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const float* norm_post,
+                      const float* dout, float* dweights, float* dx_slots, float* grads) {
   const ModelConfig& c = p.config;
-  const int64_t slots = p.tokens() * c.num_experts_per_tok, width = c.moe_intermediate_size;
-  float* dact = p.arena.alloc<float>(slots * width);
-  float* dgate_up = p.arena.alloc<float>(slots * 2 * width);
-  kernels::grouped_gemm(
-      p.ctx, expert_groups(p, w, s, &MlpWeights::down, false, dexpert_out, c.hidden_size, false, dact),
-      Accumulate::kStore);
+  const int64_t top_k = c.num_experts_per_tok, width = c.moe_intermediate_size, hidden = c.hidden_size;
+  float* d = p.arena.alloc<float>(p.tokens() * top_k * width);
+  float* dgate_up = p.arena.alloc<float>(p.tokens() * top_k * 2 * width);
+  kernels::grouped_gemm(p.ctx, expert_groups(p, w, s, &MlpWeights::down, false, dout, hidden, true, d),
+                        Accumulate::kStore);
+  {
+    const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+    p.ctx.pool.parallel_for(p.tokens() * top_k, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t slot = s.slots[i];
+        const float* in = s.expert_gate_up + slot * 2 * width;
+        float *out = dgate_up + slot * 2 * width, *act = d + slot * width;
+        dweights[i] =
+            p.ctx.level.swiglu_backward(in, in + width, act, s.weights[i], width, out, out + width, act);
+      }
+    });
+  }
   kernels::grouped_weight_gradient(
-      p.ctx, expert_gradients(w, s, &MlpWeights::down, dexpert_out, s.expert_act, width, false, grads),
+      p.ctx, expert_gradients(w, s, &MlpWeights::down, dout, true, d, width, false, grads),
       Accumulate::kAddFinished);
-  swiglu_rows_backward(p, s.expert_gate_up, dact, slots, width, dgate_up);
   kernels::grouped_gemm(
       p.ctx, expert_groups(p, w, s, &MlpWeights::gate_up, false, dgate_up, 2 * width, false, dx_slots),
       Accumulate::kStore);
   kernels::grouped_weight_gradient(
-      p.ctx, expert_gradients(w, s, &MlpWeights::gate_up, dgate_up, s.norm_post, c.hidden_size, true, grads),
+      p.ctx, expert_gradients(w, s, &MlpWeights::gate_up, dgate_up, false, norm_post, hidden, true, grads),
       Accumulate::kAddFinished);
 }
 
-double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const BalanceContext& balance,
-                    const float* dout, float* dnorm, float* grads) {
+double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, const float* norm_post,
+                    const BalanceContext& balance, const float* dout, float* dnorm, float* grads) {
   const ModelConfig& c = p.config;
   const int64_t T = p.tokens(), hidden = c.hidden_size, top_k = c.num_experts_per_tok;
-  // 5 combine
+  // 5, 4 experts
   float* dweights = p.arena.alloc<float>(T * top_k);
-  float* dexpert_out = p.arena.alloc<float>(T * top_k * hidden);
-  combine_backward(p, s, dout, dweights, dexpert_out);
-  // 4 experts
   float* dx_slots = p.arena.alloc<float>(T * top_k * hidden);
-  experts_backward(p, w, s, dexpert_out, dx_slots, grads);
+  experts_backward(p, w, s, norm_post, dout, dweights, dx_slots, grads);
   // 3 shared: dnorm starts as its gradient
-  if (c.n_shared_experts > 0) {
-    mlp_backward(p, w.shared, s.norm_post, s.gate_up, s.act, dout, dnorm, grads);
-  } else {
-    std::memset(dnorm, 0, static_cast<size_t>(T * hidden) * sizeof(float));
-  }
+  if (c.n_shared_experts > 0) mlp_backward(p, w.shared, norm_post, s.gate_up, dout, dnorm, grads);
   {
     const kernels::ProfileScope timed(p.ctx.profile, "row operations");
     p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
-      for (int64_t t = begin; t < end; ++t)
+      for (int64_t t = begin; t < end; ++t) {
+        float* row = dnorm + t * hidden;
+        if (c.n_shared_experts == 0) std::fill_n(row, hidden, 0.0f);
         for (int64_t k = 0; k < top_k; ++k)
-          p.ctx.level.add(dnorm + t * hidden, dx_slots + s.slots[t * top_k + k] * hidden, hidden,
-                          dnorm + t * hidden);
+          p.ctx.level.add(row, dx_slots + s.slots[t * top_k + k] * hidden, hidden, row);
+      }
     });
   }
   // 2 route
   double loss = 0;
   std::vector<float> f;
-  if (balance.args.alpha != 0) loss = kernels::balance_loss(c.route(), balance.args, s.routing(), T, &f);
+  if (balance.args.alpha != 0)
+    loss = kernels::balance_loss(p.ctx, c.route(), balance.args, s.routing(), T, &f);
   float* dlogits = p.arena.alloc<float>(T * c.n_routed_experts);
   kernels::route_backward(p.ctx, c.route(), s.routing(), T, dweights, f, balance.args.length, dlogits);
-  linear_backward(p, w.gate, dlogits, s.norm_post, hidden, T, dnorm, grads, Accumulate::kAddFinished);
+  linear_backward(p, w.gate, dlogits, norm_post, hidden, T, dnorm, grads, Accumulate::kAddFinished);
   return loss;
 }
 }  // namespace
@@ -233,12 +231,15 @@ double ffn_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s, c
   const int64_t T = p.tokens(), hidden = p.config.hidden_size;
   const int64_t mark = p.arena.used();
   float* dnorm = p.arena.alloc<float>(T * hidden);
+  float* norm_post = p.arena.alloc<float>(T * hidden);
+  kernels::rmsnorm_again(p.ctx, s.x_mid, hidden, w.post_attention_layernorm.data, s.r_post, T, hidden,
+                         norm_post);
   double loss = 0;
   if (w.moe) {
-    loss = moe_backward(p, w.experts, s, balance, dx, dnorm, grads);
+    loss = moe_backward(p, w.experts, s, norm_post, balance, dx, dnorm, grads);
   } else {
     // 4 - 2
-    mlp_backward(p, w.mlp, s.norm_post, s.gate_up, s.act, dx, dnorm, grads);
+    mlp_backward(p, w.mlp, norm_post, s.gate_up, dx, dnorm, grads);
   }
   // 1 norm_post
   kernels::rmsnorm_backward(p.ctx, s.x_mid, hidden, w.post_attention_layernorm.data, s.r_post, dnorm, T,

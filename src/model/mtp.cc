@@ -1,5 +1,6 @@
 #include "model/mtp.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/norm.h"
@@ -19,9 +20,12 @@ Pass mtp_pass(kernels::Ctx& ctx, const Model& m, const ForwardArgs& a) {
               "mtp."};
 }
 // Copies [T, n] into (or out of) the columns [at, at + n) of [T, width].
-void copy_columns(const float* src, int64_t ld_src, float* dst, int64_t ld_dst, int64_t rows, int64_t n) {
-  for (int64_t t = 0; t < rows; ++t)
-    std::memcpy(dst + t * ld_dst, src + t * ld_src, static_cast<size_t>(n) * sizeof(float));
+void copy_columns(kernels::Ctx& ctx, const float* src, int64_t ld_src, float* dst, int64_t ld_dst,
+                  int64_t rows, int64_t n) {
+  const kernels::ProfileScope timed(ctx.profile, "row operations");
+  ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) std::copy_n(src + t * ld_src, n, dst + t * ld_dst);
+  });
 }
 }  // namespace
 
@@ -42,9 +46,9 @@ MtpSaved mtp_forward(kernels::Ctx& ctx, Model& m, const ForwardArgs& a, const fl
   // 1 e and h, normalised
   embed(ctx, m, a.batch.tokens.data(), T, s.e);
   kernels::rmsnorm(ctx, s.e, hidden, w.enorm.data, eps, T, hidden, s.x, s.r_e);
-  copy_columns(s.x, hidden, s.joined, 2 * hidden, T, hidden);
+  copy_columns(ctx, s.x, hidden, s.joined, 2 * hidden, T, hidden);
   kernels::rmsnorm(ctx, h, hidden, w.hnorm.data, eps, T, hidden, s.x, s.r_h);
-  copy_columns(s.x, hidden, s.joined + hidden, 2 * hidden, T, hidden);
+  copy_columns(ctx, s.x, hidden, s.joined + hidden, 2 * hidden, T, hidden);
   // 2 eh_proj
   linear(p, w.eh_proj, s.joined, 2 * hidden, T, s.x);
   p.report("eh_proj_out", s.x, T, hidden);
@@ -75,10 +79,10 @@ double mtp_backward(kernels::Ctx& ctx, Model& m, const ForwardArgs& a, const Mtp
   linear_backward(p, w.eh_proj, dx, s.joined, 2 * hidden, T, djoined, grads);
   // 1 h and e
   float* half = a.arena.alloc<float>(T * hidden);
-  copy_columns(djoined + hidden, 2 * hidden, half, hidden, T, hidden);
+  copy_columns(ctx, djoined + hidden, 2 * hidden, half, hidden, T, hidden);
   kernels::rmsnorm_backward(ctx, h, hidden, w.hnorm.data, s.r_h, half, T, hidden, dh, hidden,
                             grads + w.hnorm.offset);
-  copy_columns(djoined, 2 * hidden, half, hidden, T, hidden);
+  copy_columns(ctx, djoined, 2 * hidden, half, hidden, T, hidden);
   std::memset(dx, 0, static_cast<size_t>(T * hidden) * sizeof(float));
   kernels::rmsnorm_backward(ctx, s.e, hidden, w.enorm.data, s.r_e, half, T, hidden, dx, hidden,
                             grads + w.enorm.offset);

@@ -9,8 +9,8 @@ class Builder {
   Builder(const ModelConfig& config, ParamTable* table) : c_(config), t_(*table) {}
 
   void walk(Weights* w) {
-    matrix("model.embed_tokens.weight", ParamKind::kEmbedding, &w->embed_tokens, c_.vocab_size,
-           c_.hidden_size);
+    matrix("model.embed_tokens.weight", "embed_tokens", ParamKind::kEmbedding, &w->embed_tokens,
+           c_.vocab_size, c_.hidden_size);
     w->layers.resize(static_cast<size_t>(c_.num_hidden_layers));
     for (layer_ = 0; layer_ < c_.num_hidden_layers; ++layer_) {
       prefix_ = fmt::format("model.layers.{}.", layer_);
@@ -20,7 +20,7 @@ class Builder {
     prefix_.clear();
     vector("model.norm.weight", ParamKind::kNorm, &w->norm, c_.hidden_size);
     if (!c_.tie_word_embeddings)
-      matrix("lm_head.weight", ParamKind::kMatrix, &w->lm_head, c_.vocab_size, c_.hidden_size);
+      matrix("lm_head.weight", "lm_head", ParamKind::kMatrix, &w->lm_head, c_.vocab_size, c_.hidden_size);
     w->mtp.resize(static_cast<size_t>(c_.num_nextn_predict_layers));
     for (size_t m = 0; m < w->mtp.size(); ++m) {
       layer_ = c_.num_hidden_layers + static_cast<int64_t>(m);
@@ -38,7 +38,9 @@ class Builder {
     t_.params.push_back({prefix_ + name, shape, kind, w, row, layer_});
     t_.elements += shape.elements();
   }
-  void matrix(const std::string& name, ParamKind kind, Weight* w, int64_t out, int64_t in) {
+  void matrix(const std::string& name, const char* label, ParamKind kind, Weight* w, int64_t out,
+              int64_t in) {
+    w->label = label;
     w->out = out;
     w->in = in;
     w->offset = t_.elements;
@@ -50,17 +52,18 @@ class Builder {
     w->offset = t_.elements;
     add(name, kind, w, 0, {n});
   }
-  void mlp(const std::string& at, MlpWeights* m, int64_t width) {
+  void mlp(const std::string& at, const char* gate_up, const char* down, MlpWeights* m, int64_t width) {
+    m->gate_up.label = gate_up;
     m->gate_up.out = 2 * width;
     m->gate_up.in = c_.hidden_size;
     m->gate_up.offset = t_.elements;
     add(at + "gate_proj.weight", ParamKind::kMatrix, &m->gate_up, 0, {width, c_.hidden_size});
     add(at + "up_proj.weight", ParamKind::kMatrix, &m->gate_up, width, {width, c_.hidden_size});
-    matrix(at + "down_proj.weight", ParamKind::kMatrix, &m->down, c_.hidden_size, width);
+    matrix(at + "down_proj.weight", down, ParamKind::kMatrix, &m->down, c_.hidden_size, width);
   }
   void attention(AttentionWeights* a) {
     const auto linear = [&](const char* name, Weight* w, int64_t out, int64_t in) {
-      matrix(fmt::format("self_attn.{}.weight", name), ParamKind::kMatrix, w, out, in);
+      matrix(fmt::format("self_attn.{}.weight", name), name, ParamKind::kMatrix, w, out, in);
     };
     const int64_t heads = c_.num_attention_heads;
     if (c_.q_lora_rank == 0) {
@@ -81,22 +84,25 @@ class Builder {
     attention(&l->attention);
     vector("post_attention_layernorm.weight", ParamKind::kNorm, &l->post_attention_layernorm, c_.hidden_size);
     if (!l->moe) {
-      mlp("mlp.", &l->mlp, c_.intermediate_size);
+      mlp("mlp.", "dense gate_up", "dense down", &l->mlp, c_.intermediate_size);
       return;
     }
-    matrix("mlp.gate.weight", ParamKind::kGate, &l->experts.gate, c_.n_routed_experts, c_.hidden_size);
+    matrix("mlp.gate.weight", "router", ParamKind::kGate, &l->experts.gate, c_.n_routed_experts,
+           c_.hidden_size);
     if (c_.has_correction_bias())
       vector("mlp.gate.e_score_correction_bias", ParamKind::kBias, &l->experts.bias, c_.n_routed_experts);
     if (c_.n_shared_experts > 0)
-      mlp("mlp.shared_experts.", &l->experts.shared, c_.shared_intermediate_size());
+      mlp("mlp.shared_experts.", "shared gate_up", "shared down", &l->experts.shared,
+          c_.shared_intermediate_size());
     l->experts.experts.resize(static_cast<size_t>(c_.n_routed_experts));
     for (size_t e = 0; e < l->experts.experts.size(); ++e)
-      mlp(fmt::format("mlp.experts.{}.", e), &l->experts.experts[e], c_.moe_intermediate_size);
+      mlp(fmt::format("mlp.experts.{}.", e), "experts gate_up", "experts down", &l->experts.experts[e],
+          c_.moe_intermediate_size);
   }
   void mtp(MtpWeights* m) {
     vector("enorm.weight", ParamKind::kNorm, &m->enorm, c_.hidden_size);
     vector("hnorm.weight", ParamKind::kNorm, &m->hnorm, c_.hidden_size);
-    matrix("eh_proj.weight", ParamKind::kMatrix, &m->eh_proj, c_.hidden_size, 2 * c_.hidden_size);
+    matrix("eh_proj.weight", "eh_proj", ParamKind::kMatrix, &m->eh_proj, c_.hidden_size, 2 * c_.hidden_size);
     layer(&m->block);
     vector("shared_head.norm.weight", ParamKind::kNorm, &m->shared_head_norm, c_.hidden_size);
   }

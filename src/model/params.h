@@ -24,6 +24,7 @@ enum class ParamKind {
 // other (gate_proj over up_proj): one product then computes both.
 struct Weight {
   int64_t out = 0, in = 1;  // rows, columns; a vector has in = 1
+  const char* label = "";   // what it is, for profiles
   int64_t offset = -1;      // in the flat buffers of masters and gradients
   float* data = nullptr;    // f32 values; null for matrices of a model that is not trained
   kernels::Matrix matrix;   // packed operands (kMatrix, kGate, and a tied embedding)

@@ -48,15 +48,25 @@ inline void linear(const Pass& p, const Weight& w, const float* x, int64_t ldx, 
   FRUGAL_ASSERT(w.matrix.version == p.version, "stale panel: version {} of {}", w.matrix.version, p.version);
   kernels::gemm(p.ctx, {x, ldx, nullptr, rows, w.matrix.forward(), y, w.out}, accumulate);
 }
-// dx [rows, in] (+)= dy [rows, out] W;  dw += dy^T x.
+// dx [rows, in] (+)= dy [rows, out] W.
+inline void input_gradient(const Pass& p, const Weight& w, const float* dy, int64_t rows, float* dx,
+                           kernels::Accumulate accumulate = kernels::Accumulate::kStore) {
+  FRUGAL_ASSERT(w.matrix.version == p.version, "stale panel: version {} of {}", w.matrix.version, p.version);
+  kernels::gemm(p.ctx, {dy, w.out, nullptr, rows, w.matrix.backward(), dx, w.in}, accumulate);
+}
+// dw += dy^T x.
+inline void add_weight_gradient(const Pass& p, const Weight& w, const float* dy, const float* x, int64_t ldx,
+                                int64_t rows, float* grads) {
+  kernels::weight_gradient(
+      p.ctx, {dy, w.out, x, ldx, nullptr, rows, grads + w.offset, w.out, w.in, w.matrix.operand, w.label},
+      kernels::Accumulate::kAddFinished);
+}
+// Both.
 inline void linear_backward(const Pass& p, const Weight& w, const float* dy, const float* x, int64_t ldx,
                             int64_t rows, float* dx, float* grads,
                             kernels::Accumulate accumulate = kernels::Accumulate::kStore) {
-  FRUGAL_ASSERT(w.matrix.version == p.version, "stale panel: version {} of {}", w.matrix.version, p.version);
-  kernels::gemm(p.ctx, {dy, w.out, nullptr, rows, w.matrix.backward(), dx, w.in}, accumulate);
-  kernels::weight_gradient(
-      p.ctx, {dy, w.out, x, ldx, nullptr, rows, grads + w.offset, w.out, w.in, w.matrix.operand},
-      kernels::Accumulate::kAddFinished);
+  input_gradient(p, w, dy, rows, dx, accumulate);
+  add_weight_gradient(p, w, dy, x, ldx, rows, grads);
 }
 
 }  // namespace frugal::model

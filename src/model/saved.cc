@@ -23,22 +23,17 @@ const std::vector<SavedRow>& saved_rows() {
   static const std::vector<SavedRow> rows = {
       ROW(x_in, c.hidden_size),
       ROW(r_in, 1),
-      ROW(norm_in, c.hidden_size),
       ROW(q_a, c.q_lora_rank),
       ROW(r_q, c.q_lora_rank ? 1 : 0),
-      ROW(q_norm, c.q_lora_rank),
       ROW(q, c.num_attention_heads * c.qk_head_dim()),
       ROW(kv_a, c.kv_lora_rank + c.qk_rope_head_dim),
       ROW(r_kv, 1),
-      ROW(c_kv, c.kv_lora_rank),
       ROW(kv, c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim)),
       ROW(attn, c.num_attention_heads * c.v_head_dim),
       ROW(lse, c.num_attention_heads),
       ROW(x_mid, c.hidden_size),
       ROW(r_post, 1),
-      ROW(norm_post, c.hidden_size),
       ROW(gate_up, 2 * mlp_width(c, moe)),
-      ROW(act, mlp_width(c, moe)),
       ROW(logits, moe ? c.n_routed_experts : 0),
       ROW(scores, moe ? c.n_routed_experts : 0),
       ROW(weights, routed(c, moe)),
@@ -46,8 +41,6 @@ const std::vector<SavedRow>& saved_rows() {
       ROW(rows, routed(c, moe)),
       ROW(slots, routed(c, moe)),
       ROW(expert_gate_up, routed(c, moe) * 2 * c.moe_intermediate_size),
-      ROW(expert_act, routed(c, moe) * c.moe_intermediate_size),
-      ROW(expert_out, routed(c, moe) * c.hidden_size),
   };
   return rows;
 }

@@ -1,7 +1,8 @@
 // Saved: what a layer's backward reads, one table row per value. Forward allocates by the table, backward
 // reads by it, the planner adds it up. Whether the values of earlier layers are kept decides what is stored,
-// never the arithmetic. Legend: T tokens, H heads, K num_experts_per_tok, E n_routed_experts, I widths of
-// SwiGLU.
+// never the arithmetic. Outputs of norms and of SwiGLU are not kept: backward computes them again, bit for
+// bit (DeepSeek-V3 report, section 3.2.3). Legend: T tokens, H heads, K num_experts_per_tok, E
+// n_routed_experts, I widths of SwiGLU.
 #pragma once
 
 #include <string>
@@ -15,25 +16,20 @@ namespace frugal::model {
 
 struct LayerSaved {
   // attention
-  float* x_in = nullptr;     // [T, hidden] residual stream before the layer
-  float* r_in = nullptr;     // [T] 1 / rms of input_layernorm
-  float* norm_in = nullptr;  // [T, hidden]
-  float* q_a = nullptr;      // [T, q_lora]
-  float* r_q = nullptr;      // [T]
-  float* q_norm = nullptr;   // [T, q_lora]
-  float* q = nullptr;        // [T, H, nope + rope], rotated
-  float* kv_a = nullptr;     // [T, kv_lora + rope], rope part rotated
-  float* r_kv = nullptr;     // [T]
-  float* c_kv = nullptr;     // [T, kv_lora]
-  float* kv = nullptr;       // [T, H, nope + v]
-  float* attn = nullptr;     // [T, H, v]
-  float* lse = nullptr;      // [T, H]
+  float* x_in = nullptr;  // [T, hidden] residual stream before the layer
+  float* r_in = nullptr;  // [T] 1 / rms of input_layernorm
+  float* q_a = nullptr;   // [T, q_lora]
+  float* r_q = nullptr;   // [T]
+  float* q = nullptr;     // [T, H, nope + rope], rotated
+  float* kv_a = nullptr;  // [T, kv_lora + rope], rope part rotated
+  float* r_kv = nullptr;  // [T]
+  float* kv = nullptr;    // [T, H, nope + v]
+  float* attn = nullptr;  // [T, H, v]
+  float* lse = nullptr;   // [T, H]
   // feed-forward
   float* x_mid = nullptr;           // [T, hidden] residual stream after attention
   float* r_post = nullptr;          // [T]
-  float* norm_post = nullptr;       // [T, hidden]
   float* gate_up = nullptr;         // [T, 2 I] dense or shared MLP
-  float* act = nullptr;             // [T, I]
   float* logits = nullptr;          // [T, E] router
   float* scores = nullptr;          // [T, E]
   float* weights = nullptr;         // [T, K]
@@ -42,8 +38,6 @@ struct LayerSaved {
   int32_t* slots = nullptr;         // [T, K]
   int32_t* offsets = nullptr;       // [E + 1]
   float* expert_gate_up = nullptr;  // [T K, 2 I]
-  float* expert_act = nullptr;      // [T K, I]
-  float* expert_out = nullptr;      // [T K, hidden]
 
   kernels::Routing routing() const { return {scores, indices, weights, offsets, rows, slots}; }
 };

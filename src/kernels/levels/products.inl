@@ -50,6 +50,12 @@ static inline void tile_any(int64_t rows, const float* a, const void* b, int64_t
   }
 }
 
+// Rows that lie apart are not foreseen by the hardware: they are asked for this many rows ahead.
+constexpr int64_t kAhead = 12, kRowsAhead = 2;
+static inline void prefetch_row(const float* row, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
+}
+
 // The edge of C, or a product that is added once it is finished: through a tile of our own.
 static inline void load_accumulators(const SweepArgs& s, int64_t rows, int64_t columns, const float* c,
                                      float* acc) {
@@ -78,7 +84,8 @@ static void sweep(const SweepArgs& s) {
                               ? up(k, kChunk) / kChunk * kPanelRows * kChunkStride
                           : s.a_layout == ALayout::kKMajor ? k * kPanelRows
                                                            : kPanelRows;
-  const int64_t b_panel = k * kPanelCols * (s.operand == Operand::kF32 ? 4 : 2);
+  const int64_t b_panel =
+      s.b_stride != 0 ? s.b_stride : k * kPanelCols * (s.operand == Operand::kF32 ? 4 : 2);
   const bool fresh = s.accumulate != Accumulate::kContinue;
   const char* b = static_cast<const char*>(s.b);
   for (int64_t j = 0; j < s.columns; j += kPanelCols, b += b_panel) {
@@ -87,6 +94,8 @@ static void sweep(const SweepArgs& s) {
       const int64_t rows = s.rows - i < kPanelRows ? s.rows - i : kPanelRows;
       const float* a = s.a + i / kPanelRows * a_panel;
       float* c = s.c + i * s.ldc + j;
+      for (int64_t r = 0; r < kPanelRows && i + kPanelRows + r < s.rows; ++r)  // of the next tile
+        prefetch_row(c + (kPanelRows + r) * s.ldc, columns);
       const bool direct =
           s.accumulate != Accumulate::kAddFinished && columns == kPanelCols && rows == tile_rows(rows);
       float* acc = direct ? c : own;
@@ -129,6 +138,7 @@ static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int6
   for (int64_t i = 0; i < rows; i += kPanelRows, dst += chunks * kPanelRows * kChunkStride) {
     const int64_t n = rows - i < kPanelRows ? rows - i : kPanelRows;
     for (int64_t r = 0; r < tile_rows(n); ++r) {
+      if (index && i + r + kRowsAhead < rows) prefetch_row(src + index[i + r + kRowsAhead] * ld, k);
       const float* row = r < n ? src + (index ? index[i + r] : i + r) * ld : nullptr;
       for (int64_t chunk = 0; chunk < chunks; ++chunk) {
         const int64_t at = chunk * kChunk;
@@ -144,21 +154,17 @@ static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int6
   }
 }
 
-// Rows that lie apart are not foreseen by the hardware: they are asked for this many rows ahead.
-constexpr int64_t kAhead = 12;
-static inline void prefetch_row(const float* row, int64_t n) {
-  for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
-}
-
 // k outside: a source row of the block is read in one go, since rows may lie a page apart.
-static void pack_a_cols(const float* src, int64_t ld, int64_t rows, int64_t k, Operand operand, float* dst) {
+static void pack_a_cols(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k,
+                        Operand operand, float* dst) {
   const int64_t k_padded = padded_k(k, operand);
-  for (int64_t kk = 0; kk < k_padded; ++kk, src += ld) {
-    if (kk + kAhead < k) prefetch_row(src + kAhead * ld, rows);
+  const auto row = [&](int64_t kk) { return src + (index ? index[kk] : kk) * ld; };
+  for (int64_t kk = 0; kk < k_padded; ++kk) {
+    if (kk + kAhead < k) prefetch_row(row(kk + kAhead), rows);
     float* out = dst + kk * kPanelRows;
     for (int64_t i = 0; i < rows; i += kPanelRows, out += k_padded * kPanelRows) {
       const int n = static_cast<int>(rows - i < kPanelRows ? rows - i : kPanelRows);
-      f32x16 v = kk < k ? load_first(src + i, n, 0.0f) : set1(0.0f);
+      f32x16 v = kk < k ? load_first(row(kk) + i, n, 0.0f) : set1(0.0f);
       if (operand == Operand::kBF16) v = round_bf16(v);
       store_first(out, kPanelRows, v);
     }

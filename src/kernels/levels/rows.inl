@@ -115,10 +115,13 @@ static float row_max(const float* x, int64_t n) {
 static float exp1(float x) { return first(exp(set1(x))); }
 static float log1(float x) { return first(log(set1(x))); }
 
+static void rmsnorm_again(const float* x, const float* w, float r, int64_t n, float* y) {
+  map16(n, y, [&](int64_t i, int m) { return mul(mul(take(x + i, m), set1(r)), take(w + i, m)); });
+}
 static float rmsnorm(const float* x, const float* w, float eps, int64_t n, float* y) {
   const float mean = sum_squares(x, n) / static_cast<float>(n);
   const float r = 1.0f / first(sqrt(set1(mean + eps)));
-  map16(n, y, [&](int64_t i, int m) { return mul(mul(take(x + i, m), set1(r)), take(w + i, m)); });
+  rmsnorm_again(x, w, r, n, y);
   return r;
 }
 static void rmsnorm_backward(const float* x, const float* w, float r, const float* dy, int64_t n, float* dx,
@@ -155,19 +158,34 @@ static void swiglu(const float* gate, const float* up_row, int64_t n, float* y) 
     return mul(mul(g, sigmoid16(g)), take(up_row + i, m));
   });
 }
-static void swiglu_backward(const float* gate, const float* up_row, const float* dy, int64_t n, float* dgate,
-                            float* dup) {
-  each16(
+static float swiglu_backward(const float* gate, const float* up_row, const float* dy, float weight, int64_t n,
+                             float* dgate, float* dup, float* act) {
+  struct Lanes {
+    f32x16 a, d;
+  };
+  const auto put = [](float* p, int m, f32x16 v) {
+    if (m == 16)
+      store(p, v);
+    else
+      store_first(p, m, v);
+  };
+  const auto value = [&](int64_t i, int m) {
+    const f32x16 g = take(gate + i, m), u = take(up_row + i, m), raw = take(dy + i, m);
+    const f32x16 d = mul(set1(weight), raw), s = sigmoid16(g), gs = mul(g, s), a = mul(gs, u);
+    put(dgate + i, m, mul(mul(d, u), fma(gs, sub(set1(1.0f), s), s)));
+    put(dup + i, m, mul(d, gs));
+    put(act + i, m, mul(set1(weight), a));
+    return Lanes{a, raw};
+  };
+  return reduce_sum(
       n,
-      [&](int64_t i) {
-        const f32x16 g = load(gate + i), d = load(dy + i), s = sigmoid16(g), gs = mul(g, s);
-        store(dgate + i, mul(mul(d, load(up_row + i)), fma(gs, sub(set1(1.0f), s), s)));
-        store(dup + i, mul(d, gs));
-      },
       [&](int64_t i, int m) {
-        const f32x16 g = take(gate + i, m), d = take(dy + i, m), s = sigmoid16(g), gs = mul(g, s);
-        store_first(dgate + i, m, mul(mul(d, take(up_row + i, m)), fma(gs, sub(set1(1.0f), s), s)));
-        store_first(dup + i, m, mul(d, gs));
+        const Lanes v = value(i, m);
+        return mul(v.a, v.d);
+      },
+      [&](f32x16 s, int64_t i, int m) {
+        const Lanes v = value(i, m);
+        return fma(v.a, v.d, s);
       });
 }
 static void sigmoid(const float* x, int64_t n, float* y) {

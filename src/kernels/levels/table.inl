@@ -16,6 +16,7 @@ static const Level kTable = {
     .row_sum = row_sum,
     .row_max = row_max,
     .rmsnorm = rmsnorm,
+    .rmsnorm_again = rmsnorm_again,
     .rmsnorm_backward = rmsnorm_backward,
     .rope = rope,
     .swiglu = swiglu,
