@@ -1,5 +1,7 @@
 #include "base/memory.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <fstream>
 
@@ -33,6 +35,12 @@ int64_t available_memory_bytes() {
   if (limit < 0 || used < 0) return machine;
   const int64_t group = std::max<int64_t>(0, limit - used);
   return machine < 0 ? group : std::min(machine, group);
+}
+
+int64_t peak_memory_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return int64_t{usage.ru_maxrss} * 1024;
 }
 
 void require_memory(int64_t bytes, const std::string& what, const std::string& remedy) {

@@ -9,6 +9,9 @@ namespace frugal {
 // The smaller of MemAvailable (/proc/meminfo) and what the control group leaves; -1 when neither can be read.
 int64_t available_memory_bytes();
 
+// The most that this process has had in memory so far.
+int64_t peak_memory_bytes();
+
 // Throws Error when `bytes` do not fit. what: "training", "the model and its cache", ...
 void require_memory(int64_t bytes, const std::string& what, const std::string& remedy);
 

@@ -1,15 +1,19 @@
-// frugal bench --floor RECIPE: a training step beside the least time that this machine could take for it.
+// frugal bench: kernels as shares of this machine's limits. frugal bench --floor RECIPE: a training step
+// beside the least time that this machine could take for it.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "cli/commands.h"
+#include "cost/kernel_bench.h"
 #include "cost/step_floor.h"
 #include "kernels/machine.h"
 #include "model/objective.h"
@@ -22,7 +26,8 @@ namespace frugal::cli {
 namespace {
 struct Options {
   std::vector<std::string> words;
-  bool floor = false, details = false;
+  bool floor = false, profile = false, json = false;
+  std::string trace;
   int steps = 5, threads = 0;
 };
 
@@ -83,32 +88,56 @@ std::vector<kernels::ProfileRow> without_details(const std::vector<kernels::Prof
   std::vector<kernels::ProfileRow> sums;
   for (const kernels::ProfileRow& r : rows) {
     auto sum = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.name == r.name; });
-    if (sum == sums.end()) sum = sums.insert(sum, kernels::ProfileRow{r.name, {}});
+    if (sum == sums.end())
+      sum = sums.insert(sum, kernels::ProfileRow{.name = r.name, .detail = {}, .work = {}});
     sum->calls += r.calls;
     sum->seconds += r.seconds;
-    sum->flops += r.flops;
+    sum->work.flops += r.work.flops;
+    sum->work.bytes += r.work.bytes;
   }
   return sums;
 }
 
-void print_profile(std::vector<kernels::ProfileRow> rows, double total, int steps, double peak) {
-  std::printf("%-34s %8s %9s %6s %9s %8s\n", "operation", "calls", "ms", "share", "GFLOP/s", "of peak");
+void print_profile(std::vector<kernels::ProfileRow> rows, double total, int steps,
+                   const kernels::Machine& m) {
+  std::printf("%-36s %6s %9s %6s %9s %8s %9s\n", "operation", "calls", "ms", "share", "GFLOP/s", "GB/s",
+              "of floor");
   double known = 0;
   std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
   for (const kernels::ProfileRow& r : rows) {
     known += r.seconds;
-    std::printf("%-34s %8.0f %9.2f %4.1f %%", fmt::format("{} {}", r.name, r.detail).c_str(),
+    std::printf("%-36s %6.0f %9.2f %4.1f %%", fmt::format("{} {}", r.name, r.detail).c_str(),
                 static_cast<double>(r.calls) / steps, r.seconds / steps * 1e3, 100 * r.seconds / total);
-    if (r.flops > 0)
-      std::printf(" %9.1f %6.0f %%", r.flops / r.seconds * 1e-9, 100 * r.flops / r.seconds / peak);
+    if (r.work.flops > 0)
+      std::printf(" %9.1f", r.work.flops / r.seconds * 1e-9);
+    else
+      std::printf(" %9s", "");
+    const double floor = std::max(r.work.flops / m.flops, r.work.bytes / m.read_bytes);
+    if (floor > 0) std::printf(" %8.1f %7.0f %%", r.work.bytes / r.seconds * 1e-9, 100 * floor / r.seconds);
     std::printf("\n");
   }
-  std::printf("%-34s %8s %9.2f %4.1f %%\n", "everything else", "", (total - known) / steps * 1e3,
+  std::printf("%-36s %6s %9.2f %4.1f %%\n", "everything else", "", (total - known) / steps * 1e3,
               100 * (total - known) / total);
 }
 
-void run(const Options& o) {
-  if (!o.floor) fail("bench", "nothing to measure is named", "use --floor RECIPE");
+// The time line as Chrome's trace format, which Perfetto (ui.perfetto.dev) opens: microseconds, one thread,
+// since operations follow each other and each uses all threads.
+void write_trace(const std::string& path, const kernels::Profile& profile, const std::string& process) {
+  nlohmann::json events = nlohmann::json::array();
+  events.push_back({{"ph", "M"}, {"pid", 1}, {"name", "process_name"}, {"args", {{"name", process}}}});
+  for (const kernels::ProfileEvent& e : profile.events)
+    events.push_back({{"ph", "X"},
+                      {"pid", 1},
+                      {"tid", 1},
+                      {"name", fmt::format("{}{}{}", e.name, e.detail.empty() ? "" : " ", e.detail)},
+                      {"cat", std::string(e.name)},
+                      {"ts", e.start * 1e6},
+                      {"dur", e.seconds * 1e6},
+                      {"args", {{"flops", e.work.flops}, {"bytes", e.work.bytes}}}});
+  write_file_atomic(path, nlohmann::json{{"traceEvents", events}, {"displayTimeUnit", "ms"}}.dump() + "\n");
+}
+
+void run_floor(const Options& o) {
   if (o.words.empty()) throw CLI::RequiredError("recipe (a file or a preset)");
   std::vector<std::string> settings = {"data=none", "out=none"};
   settings.insert(settings.end(), o.words.begin() + 1, o.words.end());
@@ -122,6 +151,7 @@ void run(const Options& o) {
   step.run();
   step.run();
   kernels::Profile profile;
+  profile.keep_events = !o.trace.empty();
   ctx.profile = &profile;
   std::vector<double> times;
   double total = 0;
@@ -135,7 +165,11 @@ void run(const Options& o) {
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2],
                tokens = static_cast<double>(recipe.batch * recipe.sequence_length);
-  print_profile(o.details ? profile.rows : without_details(profile.rows), total, o.steps, machine.flops);
+  print_profile(o.profile ? profile.rows : without_details(profile.rows), total, o.steps, machine);
+  if (!o.trace.empty()) {
+    write_trace(o.trace, profile, "frugal training step, " + o.words[0]);
+    std::printf("time line -> %s (open it with ui.perfetto.dev)\n", o.trace.c_str());
+  }
   const auto rows = cost::step_floor(recipe.model, recipe.batch, recipe.sequence_length);
   std::printf("\n%-24s %9s %9s %9s\n", "floor", "GFLOP", "MB", "ms");
   for (const cost::FloorRow& r : rows)
@@ -144,18 +178,65 @@ void run(const Options& o) {
   const double floor = cost::floor_seconds(rows, machine.flops, machine.read_bytes);
   std::printf(
       "%s, %s, %d threads of %s: step %.1f ms (%.0f tok/s), floor %.1f ms at %.0f GFLOP/s and %.1f GB/s: "
-      "%.0f %% of the floor\n",
+      "%.0f %% of the floor; peak memory %.2f GiB\n",
       o.words[0].c_str(), recipe.precision.c_str(), ctx.pool.size(), ctx.level.name, median * 1e3,
-      tokens / median, floor * 1e3, machine.flops * 1e-9, machine.read_bytes * 1e-9, 100 * floor / median);
+      tokens / median, floor * 1e3, machine.flops * 1e-9, machine.read_bytes * 1e-9, 100 * floor / median,
+      static_cast<double>(peak_memory_bytes()) / 1073741824.0);
+}
+
+void print_json(const cost::KernelRow& r) {
+  nlohmann::json line = {{"kernel", r.kernel},
+                         {"shape", r.shape},
+                         {"threads", r.threads},
+                         {"seconds", r.seconds},
+                         {"flops_per_second", r.flops_per_second()},
+                         {"fma_peak", r.fma_peak},
+                         {"share_of_peak", r.share_of_peak()}};
+  if (r.work.bytes > 0) line["bytes_per_second"] = r.bytes_per_second();
+  std::printf("%s\n", line.dump().c_str());
+}
+void print_line(const cost::KernelRow& r) {
+  std::printf("%-30s %-38s %7d %9.1f %7.0f %%", r.kernel.c_str(), r.shape.c_str(), r.threads,
+              r.flops_per_second() * 1e-9, 100 * r.share_of_peak());
+  if (r.work.bytes > 0) std::printf(" %8.1f", r.bytes_per_second() * 1e-9);
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+void run_kernels(const Options& o) {
+  kernels::Ctx one(1), all(o.threads);
+  if (!o.json) {
+    std::printf(
+        "%s, level %s: %.0f GFLOP/s of FMA per thread; reads %.1f GB/s with 1 thread, %.1f with %d\n\n",
+        kernels::cpu_name().c_str(), one.level.name, kernels::fma_peak(one.level) * 1e-9,
+        kernels::read_bandwidth(one) * 1e-9, kernels::read_bandwidth(all) * 1e-9, all.pool.size());
+    std::printf("%-30s %-38s %7s %9s %9s %8s\n", "kernel", "shape", "threads", "GFLOP/s", "of peak", "GB/s");
+  }
+  const auto rows = cost::bench_kernels(one, all, o.json ? print_json : print_line);
+  if (o.json) return;
+  std::printf("\ngeometric means of the share of the FMA peak:");
+  for (const char* kernel : {"gemm f32", "gemm bf16", "weight gradient f32", "weight gradient bf16"})
+    std::printf("  %s %.2f", kernel, cost::mean_share(rows, kernel));
+  std::printf("\n");
+}
+
+void run(const Options& o) {
+  if (o.floor) return run_floor(o);
+  if (!o.words.empty())
+    fail(o.words[0], "is not something that bench measures", "for a recipe's step use --floor");
+  run_kernels(o);
 }
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
-  CLI::App* c = app.add_subcommand("bench", "measure this machine: frugal bench --floor nano");
+  CLI::App* c = app.add_subcommand("bench", "measure this machine: frugal bench, frugal bench --floor nano");
   auto o = std::make_shared<Options>();
   c->add_option("recipe", o->words, "RECIPE (file or preset), then key=value settings");
-  c->add_flag("--floor", o->floor, "profile of a training step, and the least time it could take");
-  c->add_flag("--details", o->details, "products by weight");
+  auto* floor =
+      c->add_flag("--floor", o->floor, "a training step's profile, and the least time it could take");
+  c->add_flag("--profile", o->profile, "products by weight, row operations by kind")->needs(floor);
+  c->add_option("--trace", o->trace, "write the time line here, for ui.perfetto.dev")->needs(floor);
+  c->add_flag("--json", o->json, "kernels: one object per line")->excludes(floor);
   c->add_option("--steps", o->steps, "timed steps; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

@@ -188,17 +188,21 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
 }
 }  // namespace
 
-double attention_flops(std::span<const AttentionSequence> sequences, int64_t heads, double per_pair) {
-  double pairs = 0;
-  for (const AttentionSequence& s : sequences)
+Work attention_work(std::span<const AttentionSequence> sequences, int64_t heads, int64_t per_pair,
+                    int64_t per_token) {
+  double pairs = 0, tokens = 0;
+  for (const AttentionSequence& s : sequences) {
     pairs += static_cast<double>(s.tokens) *
              (static_cast<double>(s.first_position) + static_cast<double>(s.tokens + 1) / 2);
-  return pairs * static_cast<double>(heads) * per_pair;
+    tokens += static_cast<double>(s.tokens);
+  }
+  return {pairs * static_cast<double>(heads * per_pair), 4 * tokens * static_cast<double>(heads * per_token)};
 }
 
 void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSequence> sequences) {
-  const double per_pair = 2.0 * static_cast<double>(args.layout.key_dim + args.layout.value_dim);
-  const ProfileScope timed(ctx.profile, "attention", attention_flops(sequences, args.heads, per_pair));
+  const int64_t dims = args.layout.key_dim + args.layout.value_dim;
+  const ProfileScope timed(ctx.profile, "attention",
+                           attention_work(sequences, args.heads, 2 * dims, 2 * dims));
   const auto blocks_of = [](const AttentionSequence& s) { return (s.tokens + kQueryRows - 1) / kQueryRows; };
   int64_t items = 0;
   for (const AttentionSequence& s : sequences) items += blocks_of(s) * args.heads;

@@ -63,8 +63,10 @@ struct AttentionArgs {
   float* lse = nullptr;      // [T, H], or null
 };
 void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSequence> sequences);
-// Operations of causal attention over the sequences when every pair of a query and a key costs `per_pair`.
-double attention_flops(std::span<const AttentionSequence> sequences, int64_t heads, double per_pair);
+// Causal attention over the sequences when every pair of a query and a key costs `per_pair` operations, and
+// every token and head `per_token` numbers that are read or written.
+Work attention_work(std::span<const AttentionSequence> sequences, int64_t heads, int64_t per_pair,
+                    int64_t per_token);
 
 // Backward for whole sequences from position 0 with H kv heads. D = dot(dout, out).
 struct AttentionBackwardArgs {

@@ -145,9 +145,10 @@ void backward_head(Ctx& ctx, int thread, const AttentionBackwardArgs& a, const A
 void attention_backward(Ctx& ctx, const AttentionBackwardArgs& args,
                         std::span<const AttentionSequence> sequences) {
   // Scores, dQ and dK over the key's width; dP and dV over the value's.
-  const double per_pair = 2.0 * static_cast<double>(3 * args.key_dim + 2 * args.value_dim);
+  const int64_t per_pair = 2 * (3 * args.key_dim + 2 * args.value_dim),
+                per_token = 4 * (args.key_dim + args.value_dim);
   const ProfileScope timed(ctx.profile, "attention backward",
-                           attention_flops(sequences, args.heads, per_pair));
+                           attention_work(sequences, args.heads, per_pair, per_token));
   const int64_t items = static_cast<int64_t>(sequences.size()) * args.heads;
   ctx.pool.run(items, [&](int64_t item, int thread) {
     backward_head(ctx, thread, args, sequences[static_cast<size_t>(item / args.heads)], item % args.heads);

@@ -83,7 +83,9 @@ void pack_b_cols(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, O
 }
 
 void pack_matrix(Ctx& ctx, const float* weight, Matrix* m, int64_t version) {
-  const ProfileScope timed(ctx.profile, "pack weights");
+  const double read = 4.0 * static_cast<double>(m->out * m->in),
+               written = static_cast<double>(packed_b_bytes(m->out, m->in, m->operand));
+  const ProfileScope timed(ctx.profile, "pack weights", {0, read + (m->panels_transposed ? 2 : 1) * written});
   pack_b_rows(ctx, weight, m->in, m->out, m->in, m->operand, m->panels);
   if (m->panels_transposed) pack_b_cols(ctx, weight, m->in, m->in, m->out, m->operand, m->panels_transposed);
   m->version = version;
@@ -103,10 +105,12 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
   const bool aside = accumulate == Accumulate::kAddFinished && g.b.k > kGemmDepth;
   float* out = aside ? ctx.scratch<float>(thread, kSlotC, kBlockRows * columns) : c;
   const int64_t ldc = aside ? columns : g.ldc;
-  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(kBlockRows, kGemmDepth));
+  // One panel of rows: weights are read once, best from end to end.
+  const int64_t most = rows <= kPanelRows ? std::max<int64_t>(1, g.b.k) : kGemmDepth;
+  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, std::min(most, g.b.k)));
   Accumulate pass = aside ? Accumulate::kStore : accumulate;
-  for (int64_t k = 0; k < std::max<int64_t>(1, g.b.k); k += kGemmDepth) {
-    const int64_t depth = std::min(kGemmDepth, g.b.k - k);
+  for (int64_t k = 0; k < std::max<int64_t>(1, g.b.k); k += most) {
+    const int64_t depth = std::min(most, g.b.k - k);
     const float* src = (g.index ? g.a : g.a + row * g.lda) + k;
     ctx.level.pack_a_rows(src, g.lda, g.index ? g.index + row : nullptr, rows, depth, g.b.operand, a);
     ctx.level.sweep({.a = a,
@@ -136,10 +140,15 @@ int64_t block_rows(int64_t rows) {
 }  // namespace
 
 void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumulate) {
-  double flops = 0;
-  for (const GemmGroup& g : groups) flops += static_cast<double>(gemm_flops(g.rows, g.b.n, g.b.k));
+  Work work;
+  for (const GemmGroup& g : groups) {
+    if (g.rows == 0) continue;
+    work.flops += static_cast<double>(gemm_flops(g.rows, g.b.n, g.b.k));
+    work.bytes +=
+        static_cast<double>(4 * g.rows * (g.b.k + g.b.n) + packed_b_bytes(g.b.n, g.b.k, g.b.operand));
+  }
   if (groups.empty()) return;
-  const ProfileScope timed(ctx.profile, groups[0].b.operation, flops, groups[0].b.name);
+  const ProfileScope timed(ctx.profile, groups[0].b.operation, work, groups[0].b.name);
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
   // once. Reading the panel costs about as much as three rows.
   const auto visit = [&](auto item) {
@@ -229,14 +238,15 @@ int64_t gradient_width(std::span<const WeightGradient> gradients, int64_t thread
 }  // namespace
 
 void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients, Accumulate accumulate) {
-  double flops = 0;
+  Work work;
   for (const WeightGradient& w : gradients) {
-    flops += static_cast<double>(gemm_flops(w.rows, w.out, w.in));
+    work.flops += static_cast<double>(gemm_flops(w.rows, w.out, w.in));
+    if (w.rows > 0) work.bytes += static_cast<double>(4 * (w.rows * (w.out + w.in) + 2 * w.out * w.in));
     FRUGAL_ASSERT(accumulate != Accumulate::kStore || w.rows > 0, "nothing to store in a gradient of {} x {}",
                   w.out, w.in);
   }
   if (gradients.empty()) return;
-  const ProfileScope timed(ctx.profile, "weight gradients", flops, gradients[0].name);
+  const ProfileScope timed(ctx.profile, "weight gradients", work, gradients[0].name);
   const int64_t width = gradient_width(gradients, ctx.pool.size());
   // A unit is one panel of rows of one stretch of columns.
   const auto visit = [&](auto item) {

@@ -134,6 +134,9 @@ struct Level {
   // y [rows, n] = fma(y, factor[row], x); rows of x are n apart, of y ldy.
   void (*rescale_add)(const float* factor, const float* x, int64_t rows, int64_t n, float* y, int64_t ldy);
   void (*adamw)(const AdamwArgs&);
+  // fma_chains independent chains of `rounds` FMAs on registers of 16: what this level can do at most.
+  float (*fma_chain)(int64_t rounds);
+  int fma_chains;
 };
 
 const Level& level_scalar();

@@ -29,7 +29,8 @@ int32_t argmax(const float* x, int64_t n) {
 
 void cross_entropy(Ctx& ctx, float* logits, int64_t ld, int64_t vocab, const int32_t* targets, int64_t rows,
                    float gradient_scale, float* nll, int32_t* best) {
-  const ProfileScope timed(ctx.profile, "cross-entropy");
+  const ProfileScope timed(ctx.profile, "cross-entropy",
+                           {0, (gradient_scale != 0 ? 8.0 : 4.0) * static_cast<double>(rows * vocab)});
   ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       float* row = logits + i * ld;

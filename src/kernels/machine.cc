@@ -14,6 +14,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+}  // namespace
+
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);)
@@ -21,6 +23,7 @@ std::string cpu_name() {
   return "unknown";
 }
 
+namespace {
 // The best of several short runs: neighbours only ever slow it down.
 double product_flops(Ctx& ctx, Operand operand) {
   constexpr int64_t kRows = kBlockRows, kK = 256, kColumns = 128;
@@ -64,6 +67,8 @@ double product_flops(Ctx& ctx, Operand operand) {
   return best;
 }
 
+}  // namespace
+
 double read_bandwidth(Ctx& ctx) {
   constexpr int64_t kBytes = 128 << 20, kBlock = 16384;
   const auto memory = aligned_array<float>(kBytes / 4);
@@ -82,7 +87,19 @@ double read_bandwidth(Ctx& ctx) {
   }
   return best;
 }
-}  // namespace
+
+double fma_peak(const Level& level) {
+  constexpr int64_t kRounds = 200000;
+  volatile float sink = 0;
+  double best = 0;
+  for (int run = 0; run < 3; ++run) {
+    const auto start = Clock::now();
+    sink = level.fma_chain(kRounds);
+    best = std::max(best, 2.0 * 16 * kRounds * level.fma_chains / since(start));
+  }
+  (void)sink;
+  return best;
+}
 
 Machine measure_machine(Ctx& ctx, Operand operand) {
   Machine m;

@@ -9,7 +9,7 @@ constexpr int64_t kTokenBlock = 128;
 
 void rmsnorm(Ctx& ctx, const float* x, int64_t ldx, const float* w, float eps, int64_t tokens, int64_t n,
              float* y, float* r) {
-  const ProfileScope timed(ctx.profile, "norms");
+  const ProfileScope timed(ctx.profile, "norms", {0, 8.0 * static_cast<double>(tokens * n)});
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float v = ctx.level.rmsnorm(x + t * ldx, w, eps, n, y + t * n);
@@ -20,7 +20,7 @@ void rmsnorm(Ctx& ctx, const float* x, int64_t ldx, const float* w, float eps, i
 
 void rmsnorm_again(Ctx& ctx, const float* x, int64_t ldx, const float* w, const float* r, int64_t tokens,
                    int64_t n, float* y) {
-  const ProfileScope timed(ctx.profile, "norms");
+  const ProfileScope timed(ctx.profile, "norms", {0, 8.0 * static_cast<double>(tokens * n)});
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) ctx.level.rmsnorm_again(x + t * ldx, w, r[t], n, y + t * n);
   });
@@ -28,7 +28,7 @@ void rmsnorm_again(Ctx& ctx, const float* x, int64_t ldx, const float* w, const 
 
 void rmsnorm_backward(Ctx& ctx, const float* x, int64_t ldx, const float* w, const float* r, const float* dy,
                       int64_t tokens, int64_t n, float* dx, int64_t lddx, float* dw) {
-  const ProfileScope timed(ctx.profile, "norms");
+  const ProfileScope timed(ctx.profile, "norms", {0, 16.0 * static_cast<double>(tokens * n)});
   const int64_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
   std::vector<float> partial(static_cast<size_t>(blocks * n), 0.0f);
   ctx.pool.parallel_for(blocks, [&](int64_t begin, int64_t end, int) {

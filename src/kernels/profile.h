@@ -10,23 +10,39 @@
 
 namespace frugal::kernels {
 
+// What an operation cannot do without: floating-point operations, and bytes read or written once.
+struct Work {
+  double flops = 0, bytes = 0;
+};
+
 struct ProfileRow {
   std::string_view name;
   std::string_view detail;  // which of the operations of that name, or empty
   int64_t calls = 0;
-  double seconds = 0, flops = 0;
+  double seconds = 0;
+  Work work;
+};
+
+// One operation on the time line.
+struct ProfileEvent {
+  std::string_view name, detail;
+  double start = 0, seconds = 0;  // since the profile was made
+  Work work;
 };
 
 struct Profile {
   std::vector<ProfileRow> rows;  // in order of first appearance
   int depth = 0;
+  bool keep_events = false;
+  std::vector<ProfileEvent> events;
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 };
 
 class ProfileScope {
  public:
   // name and detail must outlive the profile (literals). profile may be null.
-  ProfileScope(Profile* profile, std::string_view name, double flops = 0, std::string_view detail = {})
-      : profile_(profile), name_(name), detail_(detail), flops_(flops) {
+  ProfileScope(Profile* profile, std::string_view name, Work work = {}, std::string_view detail = {})
+      : profile_(profile), name_(name), detail_(detail), work_(work) {
     if (profile_ != nullptr && profile_->depth++ == 0) start_ = std::chrono::steady_clock::now();
   }
   ~ProfileScope() {
@@ -40,7 +56,7 @@ class ProfileScope {
 
   Profile* profile_;
   std::string_view name_, detail_;
-  double flops_;
+  Work work_;
   std::chrono::steady_clock::time_point start_;
 };
 

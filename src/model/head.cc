@@ -60,7 +60,8 @@ void head_loss(kernels::Ctx& ctx, const Model& m, const HeadLossArgs& a, Arena* 
   }
   if (train) {
     float* g = a.grads + w.offset;
-    const kernels::ProfileScope timed(ctx.profile, "row operations");
+    const kernels::ProfileScope timed(ctx.profile, "row operations",
+                                      {0, 12.0 * static_cast<double>(w.elements())}, "gradients");
     ctx.pool.parallel_for(w.out, [&](int64_t begin, int64_t end, int) {
       ctx.level.add(g + begin * w.in, dw + begin * w.in, (end - begin) * w.in, g + begin * w.in);
     });

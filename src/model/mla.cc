@@ -22,7 +22,8 @@ Dims dims_of(const Pass& p) {
 // k [n, H, qk] from kv [n, H, nope + v] and k_pe (row stride ld_pe).
 void assemble_keys(const Pass& p, const float* kv, const float* k_pe, int64_t ld_pe, int64_t n, float* k) {
   const Dims d = dims_of(p);
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                    {0, 8.0 * static_cast<double>(n * d.H * d.qk)}, "keys");
   p.ctx.pool.parallel_for(n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t h = 0; h < d.H; ++h) {
@@ -70,10 +71,8 @@ void attend_expanded(const Pass& p, LayerSaved* s) {
       FRUGAL_ASSERT(q.first_position == 0, "a sequence from position {} needs a cache", q.first_position);
       const int64_t bytes = pages_for(q.tokens) * layout.page_bytes();
       std::byte* base = p.arena.alloc<std::byte>(bytes);
-      const kernels::ProfileScope timed(p.ctx.profile, "row operations");
-      p.ctx.pool.parallel_for(bytes, [&](int64_t begin, int64_t end, int) {
-        std::memset(base + begin, 0, static_cast<size_t>(end - begin));
-      });
+      if (q.tokens % kernels::kPageTokens != 0)  // whole pages are written whole
+        std::memset(base + bytes - layout.page_bytes(), 0, static_cast<size_t>(layout.page_bytes()));
       pages.lists.push_back(page_list(layout, base, q.tokens));
     }
     const kernels::Pages list{pages.lists.back().data()};
@@ -239,7 +238,8 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   float* out = p.arena.alloc<float>(d.T * d.hidden);
   linear(p, w.o_proj, s->attn, d.H * d.v, d.T, out);
   p.report("attn_out", out, d.T, d.hidden);
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                    {0, 12.0 * static_cast<double>(d.T * d.hidden)}, "residual");
   p.ctx.pool.parallel_for(d.T, [&](int64_t begin, int64_t end, int) {
     p.ctx.level.add(s->x_in + begin * d.hidden, out + begin * d.hidden, (end - begin) * d.hidden,
                     s->x_mid + begin * d.hidden);
@@ -252,7 +252,8 @@ namespace {
 // dkv.
 void scatter_key_gradients(const Pass& p, const float* dk, const float* dv, float* dkv, float* dkv_a) {
   const Dims d = dims_of(p);
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                    {0, 8.0 * static_cast<double>(d.T * d.H * (d.qk + d.v))}, "keys");
   p.ctx.pool.parallel_for(d.T, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       float* k_pe = dkv_a + t * (d.kv_lora + d.rope) + d.kv_lora;

@@ -142,7 +142,9 @@ int64_t backward_scratch_bytes(const ModelConfig& c, int64_t tokens) {
 
 void layer_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x) {
   {
-    const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+    const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                      {0, 8.0 * static_cast<double>(p.tokens() * p.config.hidden_size)},
+                                      "copies");
     p.ctx.pool.parallel_for(p.tokens() * p.config.hidden_size, [&](int64_t begin, int64_t end, int) {
       std::copy(x + begin, x + end, s->x_in + begin);
     });

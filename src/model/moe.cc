@@ -12,7 +12,8 @@ using kernels::Accumulate;
 namespace {
 // act [rows, I] from gate_up [rows, 2 I].
 void swiglu_rows(const Pass& p, const float* gate_up, int64_t rows, int64_t width, float* act) {
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                    {0, 12.0 * static_cast<double>(rows * width)}, "swiglu");
   p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t)
       p.ctx.level.swiglu(gate_up + t * 2 * width, gate_up + t * 2 * width + width, width, act + t * width);
@@ -21,7 +22,8 @@ void swiglu_rows(const Pass& p, const float* gate_up, int64_t rows, int64_t widt
 // dact [rows, I] becomes act, computed again.
 void swiglu_rows_backward(const Pass& p, const float* gate_up, float* dact, int64_t rows, int64_t width,
                           float* dgate_up) {
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                    {0, 24.0 * static_cast<double>(rows * width)}, "swiglu");
   p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       const float* in = gate_up + t * 2 * width;
@@ -80,7 +82,9 @@ void experts_forward(const Pass& p, const MoeWeights& w, const float* norm_post,
   kernels::grouped_gemm(
       p.ctx, expert_groups(p, w, *s, &MlpWeights::down, true, act, c.moe_intermediate_size, false, y),
       Accumulate::kStore);
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                    {0, 4.0 * static_cast<double>((slots + 2 * p.tokens()) * hidden)},
+                                    "combine");
   p.ctx.pool.parallel_for(p.tokens(), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       float* r = out + t * hidden;
@@ -126,7 +130,8 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
     experts_forward(p, w.experts, norm_post, s, out);
   }
   p.report("mlp_out", out, T, hidden);
-  const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                    {0, 12.0 * static_cast<double>(T * hidden)}, "residual");
   p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
     p.ctx.level.add(s->x_mid + begin * hidden, out + begin * hidden, (end - begin) * hidden,
                     x_out + begin * hidden);
@@ -171,7 +176,8 @@ void experts_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, c
   kernels::grouped_gemm(p.ctx, expert_groups(p, w, s, &MlpWeights::down, false, dout, hidden, true, d),
                         Accumulate::kStore);
   {
-    const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+    const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                      {0, 24.0 * static_cast<double>(p.tokens() * top_k * width)}, "swiglu");
     p.ctx.pool.parallel_for(p.tokens() * top_k, [&](int64_t begin, int64_t end, int) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t slot = s.slots[i];
@@ -204,7 +210,8 @@ double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, con
   // 3 shared: dnorm starts as its gradient
   if (c.n_shared_experts > 0) mlp_backward(p, w.shared, norm_post, s.gate_up, dout, dnorm, grads);
   {
-    const kernels::ProfileScope timed(p.ctx.profile, "row operations");
+    const kernels::ProfileScope timed(p.ctx.profile, "row operations",
+                                      {0, 4.0 * static_cast<double>(T * (top_k + 2) * hidden)}, "combine");
     p.ctx.pool.parallel_for(T, [&](int64_t begin, int64_t end, int) {
       for (int64_t t = begin; t < end; ++t) {
         float* row = dnorm + t * hidden;

@@ -22,7 +22,8 @@ Pass mtp_pass(kernels::Ctx& ctx, const Model& m, const ForwardArgs& a) {
 // Copies [T, n] into (or out of) the columns [at, at + n) of [T, width].
 void copy_columns(kernels::Ctx& ctx, const float* src, int64_t ld_src, float* dst, int64_t ld_dst,
                   int64_t rows, int64_t n) {
-  const kernels::ProfileScope timed(ctx.profile, "row operations");
+  const kernels::ProfileScope timed(ctx.profile, "row operations", {0, 8.0 * static_cast<double>(rows * n)},
+                                    "copies");
   ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) std::copy_n(src + t * ld_src, n, dst + t * ld_dst);
   });

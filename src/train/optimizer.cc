@@ -37,7 +37,7 @@ void Optimizer::reset() {
 
 double Optimizer::step(kernels::Ctx& ctx, model::Model& m, const float* grads, const AdamwSettings& s,
                        double learning_rate, int64_t t) {
-  const kernels::ProfileScope timed(ctx.profile, "AdamW");
+  const kernels::ProfileScope timed(ctx.profile, "AdamW", {0, 28.0 * static_cast<double>(elements_)});
   const double norm = gradient_norm(ctx, grads, elements_);
   const double clip = s.max_grad_norm > 0 && norm > s.max_grad_norm ? s.max_grad_norm / norm : 1.0;
   kernels::AdamwArgs args{};

@@ -3,6 +3,7 @@
 struct f32x16 {
   float v[16];
 };
+constexpr int kFmaChains = 1;  // as many as fit the registers and keep the units busy
 
 static inline float fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 

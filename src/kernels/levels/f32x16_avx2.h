@@ -2,6 +2,7 @@
 struct f32x16 {
   __m256 lo, hi;
 };
+constexpr int kFmaChains = 6;  // as many as fit the registers and keep the units busy
 
 static inline __m256i lanes_below(int n, int base) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32(n - base), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));

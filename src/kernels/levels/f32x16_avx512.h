@@ -2,6 +2,7 @@
 struct f32x16 {
   __m512 v;
 };
+constexpr int kFmaChains = 12;  // as many as fit the registers and keep the units busy
 
 static inline __mmask16 lanes_below(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 static inline f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
@@ -102,6 +103,12 @@ static inline float reduce_max(f32x16 a) {
 // ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 32 registers: 12 rows x 32
 // columns (f32),
 // ---- 6 x 32 even and odd (bf16) ----
+// Asks for the two lines of B that lie 8 KiB ahead: with many rows too few loads fit the processor's window
+// to hide memory's latency.
+static inline void prefetch_panel(const void* b) {
+  _mm_prefetch(static_cast<const char*>(b) + 8192, _MM_HINT_T0);
+  _mm_prefetch(static_cast<const char*>(b) + 8192 + 64, _MM_HINT_T0);
+}
 template <int RS, int KS, int ROWS>
 static inline void tile_f32(const float* a, const float* b, int64_t k, float* acc, int64_t ld, bool fresh) {
   __m512 c[ROWS][2];
@@ -116,6 +123,7 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
     }
   }
   for (int64_t kk = 0; kk < k; ++kk, a += KS, b += 32) {
+    prefetch_panel(b);
     const __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; ++i) {
@@ -139,6 +147,7 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
 #pragma GCC unroll 6
     for (int i = 0; i < ROWS; ++i) even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm512_setzero_ps();
     for (int p = 0; p < 16; ++p, a += 2 * KS, b += 64) {
+      prefetch_panel(b);
       const __m512i p0 = _mm512_loadu_si512(b), p1 = _mm512_loadu_si512(b + 32);
       const __m512 e0 = _mm512_castsi512_ps(_mm512_slli_epi32(p0, 16));
       const __m512 e1 = _mm512_castsi512_ps(_mm512_slli_epi32(p1, 16));

@@ -341,3 +341,16 @@ static void adamw(const AdamwArgs& a) {
       a.n, [&](int64_t i) { step(i, 16, [](float* p, f32x16 v) { store(p, v); }); },
       [&](int64_t i, int m) { step(i, m, [m](float* p, f32x16 v) { store_first(p, m, v); }); });
 }
+
+static float fma_chain(int64_t rounds) {
+  f32x16 chain[kFmaChains];
+  for (f32x16& c : chain) c = set1(1.0f);
+  const f32x16 factor = set1(0.5f), term = set1(0.25f);
+  for (int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 12
+    for (int c = 0; c < kFmaChains; ++c) chain[c] = fma(chain[c], factor, term);
+  }
+  f32x16 sum = chain[0];
+  for (int c = 1; c < kFmaChains; ++c) sum = add(sum, chain[c]);
+  return first(sum);
+}

@@ -31,4 +31,6 @@ static const Level kTable = {
     .softmax_backward_tile = softmax_backward_tile,
     .rescale_add = rescale_add,
     .adamw = adamw,
+    .fma_chain = fma_chain,
+    .fma_chains = kFmaChains,
 };
