@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "base/math64.h"
 #include "kernels/attention.h"
 #include "kernels/gemm.h"
 #include "kernels/machine.h"
@@ -187,14 +188,14 @@ std::vector<KernelRow> bench_kernels(kernels::Ctx& one, kernels::Ctx& all,
 }
 
 double mean_share(const std::vector<KernelRow>& rows, const std::string& kernel) {
-  double sum = 0;
+  double product = 1;
   int64_t n = 0;
   for (const KernelRow& r : rows) {
     if (r.kernel != kernel) continue;
-    sum += std::log(r.share_of_peak());
+    product *= r.share_of_peak();
     ++n;
   }
-  return n == 0 ? 0 : std::exp(sum / static_cast<double>(n));
+  return n == 0 ? 0 : pow64(product, 1.0 / static_cast<double>(n));
 }
 
 }  // namespace frugal::cost

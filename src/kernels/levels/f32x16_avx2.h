@@ -142,6 +142,10 @@ static inline float reduce_max(f32x16 a) {
 
 // ---- tiles: acc[rows][32], rows ld apart; fresh: from zero, else it continues. 16 registers: up to 6 rows x
 // 16 columns (f32), 3 x 16 (bf16) ----
+// Asks for a line of B that lies 8 KiB ahead.
+static inline void prefetch_panel(const void* b) {
+  _mm_prefetch(static_cast<const char*>(b) + 8192, _MM_HINT_T0);
+}
 template <int RS, int KS, int ROWS>
 static inline void tile_f32_part(const float* a, const float* b, int64_t k, float* acc, int64_t ld,
                                  bool fresh) {
@@ -152,6 +156,7 @@ static inline void tile_f32_part(const float* a, const float* b, int64_t k, floa
       c[i][1] = fresh ? _mm256_setzero_ps() : _mm256_loadu_ps(acc + i * ld + half + 8);
     }
     for (int64_t kk = 0; kk < k; ++kk) {
+      prefetch_panel(b + kk * 32 + half);
       const __m256 b0 = _mm256_loadu_ps(b + kk * 32 + half), b1 = _mm256_loadu_ps(b + kk * 32 + half + 8);
       for (int i = 0; i < ROWS; ++i) {
         const __m256 ai = _mm256_broadcast_ss(a + i * RS + kk * KS);
@@ -174,6 +179,8 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
     tile_f32_part<RS, KS, ROWS>(a, b, k, acc, ld, fresh);
   }
 }
+// 3 rows x 16 columns, even and odd: 12 accumulators. The even halves of two B registers are used up before
+// the odd ones are loaded, so that everything fits 16 registers.
 template <int RS, int KS, int ROWS>
 static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
                                   bool fresh) {
@@ -181,20 +188,32 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
   for (int64_t block = 0; block < blocks; ++block, a += 32 * KS, b += 32 * 32) {
     for (int q = 0; q < 32; q += 16) {
       __m256 even[ROWS][2], odd[ROWS][2];
+#pragma GCC unroll 3
       for (int i = 0; i < ROWS; ++i) even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm256_setzero_ps();
       for (int p = 0; p < 16; ++p) {
-        for (int h = 0; h < 2; ++h) {
-          const __m256i pair =
-              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b + (p * 32 + q + 8 * h) * 2));
-          const __m256 be = _mm256_castsi256_ps(_mm256_slli_epi32(pair, 16));
-          const __m256 bo = _mm256_castsi256_ps(_mm256_and_si256(pair, high));
-          for (int i = 0; i < ROWS; ++i) {
-            even[i][h] = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i * RS + 2 * p * KS), be, even[i][h]);
-            odd[i][h] = _mm256_fmadd_ps(_mm256_broadcast_ss(a + i * RS + (2 * p + 1) * KS), bo, odd[i][h]);
-          }
+        const __m256i* pairs = reinterpret_cast<const __m256i*>(b + (p * 32 + q) * 2);
+        const float* ap = a + 2 * p * KS;
+        prefetch_panel(pairs);
+        const __m256 e0 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(pairs), 16));
+        const __m256 e1 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256(pairs + 1), 16));
+#pragma GCC unroll 3
+        for (int i = 0; i < ROWS; ++i) {
+          const __m256 x = _mm256_broadcast_ss(ap + i * RS);
+          even[i][0] = _mm256_fmadd_ps(x, e0, even[i][0]);
+          even[i][1] = _mm256_fmadd_ps(x, e1, even[i][1]);
+        }
+        const __m256 o0 = _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(pairs), high));
+        const __m256 o1 = _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256(pairs + 1), high));
+#pragma GCC unroll 3
+        for (int i = 0; i < ROWS; ++i) {
+          const __m256 x = _mm256_broadcast_ss(ap + i * RS + KS);
+          odd[i][0] = _mm256_fmadd_ps(x, o0, odd[i][0]);
+          odd[i][1] = _mm256_fmadd_ps(x, o1, odd[i][1]);
         }
       }
+#pragma GCC unroll 3
       for (int i = 0; i < ROWS; ++i) {
+#pragma GCC unroll 2
         for (int h = 0; h < 2; ++h) {
           float* out = acc + i * ld + q + 8 * h;
           const __m256 before = fresh && block == 0 ? _mm256_setzero_ps() : _mm256_loadu_ps(out);

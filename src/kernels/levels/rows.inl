@@ -344,7 +344,11 @@ static void adamw(const AdamwArgs& a) {
 
 static float fma_chain(int64_t rounds) {
   f32x16 chain[kFmaChains];
-  for (f32x16& c : chain) c = set1(1.0f);
+  float start[16];  // different in every lane and chain, or the compiler would compute one of them only
+  for (int c = 0; c < kFmaChains; ++c) {
+    for (int i = 0; i < 16; ++i) start[i] = static_cast<float>(rounds % 7 + 16 * c + i);
+    chain[c] = load(start);
+  }
   const f32x16 factor = set1(0.5f), term = set1(0.25f);
   for (int64_t r = 0; r < rounds; ++r) {
 #pragma GCC unroll 12
@@ -352,5 +356,5 @@ static float fma_chain(int64_t rounds) {
   }
   f32x16 sum = chain[0];
   for (int c = 1; c < kFmaChains; ++c) sum = add(sum, chain[c]);
-  return first(sum);
+  return reduce_add(sum);
 }
