@@ -63,32 +63,56 @@ int64_t packed_a_cols_size(int64_t rows, int64_t k) {
   return round_up(rows, kPanelRows) * round_up(k, kBf16Block) + 16;
 }
 
+namespace {
+// Panels [first, last) of B(j,k) = src[j][k], or src[k][j] with `cols`.
+void pack_panels(const Level& level, bool cols, const float* src, int64_t ld, int64_t n, int64_t k,
+                 Operand operand, void* dst, int64_t first, int64_t last) {
+  for (int64_t p = first; p < last; ++p) {
+    const int64_t j = p * kPanelCols, columns = std::min(kPanelCols, n - j);
+    char* panel = static_cast<char*>(dst) + p * panel_bytes(k, operand);
+    if (cols)
+      level.pack_b_cols(src + j, ld, nullptr, columns, k, operand, panel);
+    else
+      level.pack_b_rows(src + j * ld, ld, columns, k, operand, panel);
+  }
+}
+void pack_b(Ctx& ctx, bool cols, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand,
+            void* dst) {
+  const ProfileScope timed(ctx.profile, "pack operands");
+  ctx.pool.parallel_for(panel_count(n), [&](int64_t begin, int64_t end, int) {
+    pack_panels(ctx.level, cols, src, ld, n, k, operand, dst, begin, end);
+  });
+}
+}  // namespace
+
 void pack_b_rows(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst) {
-  const ProfileScope timed(ctx.profile, "pack operands");
-  ctx.pool.parallel_for(panel_count(n), [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p)
-      ctx.level.pack_b_rows(src + p * kPanelCols * ld, ld, std::min<int64_t>(kPanelCols, n - p * kPanelCols),
-                            k, operand, static_cast<char*>(dst) + p * panel_bytes(k, operand));
-  });
+  pack_b(ctx, false, src, ld, n, k, operand, dst);
 }
-
 void pack_b_cols(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst) {
-  const ProfileScope timed(ctx.profile, "pack operands");
-  ctx.pool.parallel_for(panel_count(n), [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p)
-      ctx.level.pack_b_cols(src + p * kPanelCols, ld, nullptr,
-                            std::min<int64_t>(kPanelCols, n - p * kPanelCols), k, operand,
-                            static_cast<char*>(dst) + p * panel_bytes(k, operand));
-  });
+  pack_b(ctx, true, src, ld, n, k, operand, dst);
 }
 
-void pack_matrix(Ctx& ctx, const float* weight, Matrix* m, int64_t version) {
-  const double read = 4.0 * static_cast<double>(m->out * m->in),
-               written = static_cast<double>(packed_b_bytes(m->out, m->in, m->operand));
-  const ProfileScope timed(ctx.profile, "pack weights", {0, read + (m->panels_transposed ? 2 : 1) * written});
-  pack_b_rows(ctx, weight, m->in, m->out, m->in, m->operand, m->panels);
-  if (m->panels_transposed) pack_b_cols(ctx, weight, m->in, m->in, m->out, m->operand, m->panels_transposed);
-  m->version = version;
+void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t version) {
+  Work work;
+  for (const auto& [m, values] : matrices) {
+    work.bytes +=
+        4.0 * static_cast<double>(m->out * m->in) +
+        (m->panels_transposed ? 2 : 1) * static_cast<double>(packed_b_bytes(m->out, m->in, m->operand));
+    m->version = version;
+  }
+  const ProfileScope timed(ctx.profile, "pack weights", work);
+  // A unit is a panel.
+  const auto visit = [&](auto item) {
+    for (const MatrixValues& w : matrices) {
+      item(panel_count(w.matrix->out), w.matrix->in, w, false);
+      if (w.matrix->panels_transposed) item(panel_count(w.matrix->in), w.matrix->out, w, true);
+    }
+  };
+  share_out(ctx, visit, [&](int, int64_t first, int64_t last, const MatrixValues& w, bool transposed) {
+    const Matrix& m = *w.matrix;
+    pack_panels(ctx.level, transposed, w.values, m.in, transposed ? m.in : m.out, transposed ? m.out : m.in,
+                m.operand, transposed ? m.panels_transposed : m.panels, first, last);
+  });
 }
 
 namespace {

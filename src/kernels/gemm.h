@@ -35,7 +35,16 @@ struct Matrix {
   PackedB forward() const { return {operand, panels, out, in, "products", name}; }
   PackedB backward() const { return {operand, panels_transposed, in, out, "input gradients", name}; }
 };
-void pack_matrix(Ctx& ctx, const float* weight, Matrix* matrix, int64_t version);
+struct MatrixValues {
+  Matrix* matrix = nullptr;
+  const float* values = nullptr;  // [out, in]
+};
+// All of them in one go, since most are small.
+void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t version);
+inline void pack_matrix(Ctx& ctx, const float* values, Matrix* matrix, int64_t version) {
+  const MatrixValues one{matrix, values};
+  pack_matrices(ctx, {&one, 1}, version);
+}
 
 // C[rows, n] = A B^T with A[i][k] = a[index ? index[i] : i][k].
 struct GemmGroup {

@@ -110,8 +110,10 @@ void Model::pack_weight(kernels::Ctx& ctx, const float* values, Weight* w) {
 void Model::pack(kernels::Ctx& ctx, int64_t new_version) {
   FRUGAL_ASSERT(trainable, "pack of a model without masters");
   version = new_version;
+  std::vector<kernels::MatrixValues> matrices;
   for (const Param& p : table.params)
-    if (p.row == 0) pack_weight(ctx, p.weight->data, p.weight);
+    if (p.row == 0 && needs_panels(*p.weight)) matrices.push_back({&p.weight->matrix, p.weight->data});
+  kernels::pack_matrices(ctx, matrices, version);
 }
 
 void Model::pack_absorbed_layer(kernels::Ctx& ctx, const float* kv_b, AttentionWeights* w) {
