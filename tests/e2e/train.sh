@@ -266,7 +266,12 @@ case_verify_finds_damage() {
 case_bench_floor() {
   runs 0 "$FRUGAL" bench --floor nano $model --steps 2
   mentions out "products|weight gradients|attention backward|AdamW|everything else|of the floor"
-  refuses 1 "--floor" "$FRUGAL" bench
+  runs 0 "$FRUGAL" bench --floor nano $model --steps 1 --profile --trace time.json
+  mentions out "weight gradients lm_head|row operations swiglu|time.json"
+  grep -q '"traceEvents"' time.json && grep -q '"dur"' time.json || die "no time line"
+  refuses 1 "--floor" "$FRUGAL" bench nano
+  refuses 2 "--trace" "$FRUGAL" bench --trace time.json
+  refuses 1 "nowhere" "$FRUGAL" bench --floor nano $model --steps 1 --trace nowhere/time.json
   refuses 1 "nowhere.toml" "$FRUGAL" bench --floor nowhere.toml
   refuses 1 "hidden_size" "$FRUGAL" bench --floor nano hidden_size=0
 }
