@@ -22,7 +22,6 @@ void check_sampling(const SamplingParams& p) {
 }
 
 namespace {
-constexpr int64_t kVocabBlock = 1024;
 
 // Ids that may be drawn, most probable first (lower id on ties).
 std::vector<int32_t> candidates(const std::vector<float>& p, const SamplingParams& params) {

@@ -33,7 +33,7 @@ struct Pages {
 };
 
 // Writes keys [T, G, key_dim] and values [T, G, value_dim] (strides in floats) at positions first_position
-// ... of one sequence. A page must have been zeroed before its first write.
+// ... of one sequence. A page must have been zeroed before its first write, unless that write fills it.
 struct PageWrite {
   PageLayout layout;
   Pages pages;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <cstring>
 #include <memory>
 
 #include "base/dtype.h"
@@ -86,6 +87,31 @@ Result run(Ctx& ctx, const Problem& p, int64_t chunk = 0) {
 void expect_same(const Result& a, const Result& b, const std::string& what) {
   EXPECT_TRUE(test::same_bits(a.out, b.out)) << what;
   EXPECT_TRUE(test::same_bits(a.lse, b.lse)) << what;
+}
+
+// A page that is written as a whole needs no zeroes beforehand.
+TEST(WritePages, WholePagesAreWrittenWhole) {
+  Ctx ctx(2);
+  for (Operand operand : kOperands) {
+    Problem p{.operand = operand};
+    p.lengths = {64};
+    const PageLayout layout = p.layout();
+    const auto size = static_cast<size_t>(layout.page_bytes());
+    const std::vector<float> k = p.k(), v = p.v();
+    std::vector<std::byte> whole(size + 64, std::byte{0xff}), single(size + 64, std::byte{0});
+    const auto aligned = [](std::vector<std::byte>& x) {
+      return x.data() + (64 - reinterpret_cast<uintptr_t>(x.data()) % 64) % 64;
+    };
+    std::byte *a = aligned(whole), *b = aligned(single);
+    const int64_t ldk = p.kv_heads * p.key_dim, ldv = p.kv_heads * p.value_dim;
+    const PageWrite at_once{layout, {&a}, 0, 64, k.data(), ldk, v.data(), ldv, p.value_dim};
+    write_pages(ctx, {&at_once, 1});
+    for (int64_t t = 0; t < 64; ++t) {
+      const PageWrite one{layout, {&b}, t, 1, k.data() + t * ldk, ldk, v.data() + t * ldv, ldv, p.value_dim};
+      write_pages(ctx, {&one, 1});
+    }
+    EXPECT_EQ(std::memcmp(a, b, size), 0);
+  }
 }
 
 // ---- the contract, restated for one query (docs/numerics.md, sections 1 to 3) ----

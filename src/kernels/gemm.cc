@@ -117,6 +117,7 @@ void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t ver
 
 namespace {
 constexpr int64_t kGemmDepth = 512;  // k per pass: a packed A panel and a B panel of a pass stay in L1 and L2
+static_assert(kGemmDepth % kChunk == 0 && kGemmDepth % kBf16Block == 0);
 
 void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
                  int64_t last_panel, Accumulate accumulate) {
@@ -130,10 +131,10 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
   float* out = aside ? ctx.scratch<float>(thread, kSlotC, kBlockRows * columns) : c;
   const int64_t ldc = aside ? columns : g.ldc;
   // One panel of rows: weights are read once, best from end to end.
-  const int64_t most = rows <= kPanelRows ? std::max<int64_t>(1, g.b.k) : kGemmDepth;
+  const int64_t most = rows <= kPanelRows ? g.b.k : kGemmDepth;
   float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, std::min(most, g.b.k)));
   Accumulate pass = aside ? Accumulate::kStore : accumulate;
-  for (int64_t k = 0; k < std::max<int64_t>(1, g.b.k); k += most) {
+  for (int64_t k = 0; k < g.b.k; k += most) {
     const int64_t depth = std::min(most, g.b.k - k);
     const float* src = (g.index ? g.a : g.a + row * g.lda) + k;
     ctx.level.pack_a_rows(src, g.lda, g.index ? g.index + row : nullptr, rows, depth, g.b.operand, a);
@@ -167,6 +168,7 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
   Work work;
   for (const GemmGroup& g : groups) {
     if (g.rows == 0) continue;
+    FRUGAL_ASSERT(g.b.k > 0, "a product of {} x {} over nothing", g.rows, g.b.n);
     work.flops += static_cast<double>(gemm_flops(g.rows, g.b.n, g.b.k));
     work.bytes +=
         static_cast<double>(4 * g.rows * (g.b.k + g.b.n) + packed_b_bytes(g.b.n, g.b.k, g.b.operand));
@@ -196,6 +198,7 @@ void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate) {
 
 namespace {
 constexpr int64_t kGradientDepth = 256;  // tokens per pass: packed A and B of a pass stay in L2
+static_assert(kGradientDepth % kBf16Block == 0);
 
 // Columns [column, column + columns) of dw, all of whose x is packed once: [pass][panel][token].
 struct GradientColumns {

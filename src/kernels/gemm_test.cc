@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <functional>
 #include <memory>
 
@@ -51,9 +52,9 @@ constexpr int kThreads[] = {1, 2, 3, 7};
 struct Sizes {
   int64_t m, n, k;
 };
-constexpr Sizes kSizes[] = {{1, 1, 1},    {2, 3, 5},     {5, 33, 31},   {13, 32, 32},
-                            {12, 64, 33}, {97, 40, 257}, {100, 7, 600}, {3, 100, 64},
-                            {200, 31, 1}, {96, 96, 100}, {1, 200, 300}};
+constexpr Sizes kSizes[] = {{1, 1, 1},     {2, 3, 5},     {5, 33, 31},   {13, 32, 32}, {12, 64, 33},
+                            {97, 40, 257}, {100, 7, 600}, {3, 100, 64},  {200, 31, 1}, {96, 96, 100},
+                            {1, 200, 300}, {13, 40, 513}, {20, 70, 1100}};
 
 float at(const std::vector<float>& x, int64_t i) { return x[static_cast<size_t>(i)]; }
 
@@ -246,7 +247,7 @@ std::vector<float> restated_gradient(const WeightGradient& w, Accumulate way) {
     for (int64_t i = 0; i < w.in; ++i) {
       float& c = dw[static_cast<size_t>(o * w.in + i)];
       c = accumulated(
-          w.operand, w.rows, [&](int64_t t) { return w.dy[t * w.ld_dy + o]; },
+          w.operand, w.rows, [&](int64_t t) { return w.dy[(w.dy_index ? w.dy_index[t] : t) * w.ld_dy + o]; },
           [&](int64_t t) { return w.x[(w.index ? w.index[t] : t) * w.ldx + i]; }, c, way);
     }
   return dw;
@@ -259,13 +260,24 @@ TEST(WeightGradient, EqualsTheRestatement) {
       if (threads > 1 && s.m * s.n * s.k > 300000) continue;  // the restatement is slow
       for (Operand operand : kOperands) {
         for (Accumulate way : kWays) {
-          // dw [out, in] over `rows` tokens; x is gathered for every second shape.
+          // dw [out, in] over `rows` tokens; x is gathered for every second shape, dy for the others.
           const int64_t out = s.m, in = s.n, rows = s.k, ld_dy = out + 3, ldx = in + 2;
           const std::vector<float> dy = values("dy", rows * ld_dy), x = values("x", rows * ldx);
           const std::vector<int32_t> index = test::integers("index", rows, rows);
           std::vector<float> dw = test::normal("dw", out * in);
-          const WeightGradient w{dy.data(), ld_dy,     x.data(), ldx, s.m % 2 ? index.data() : nullptr,
-                                 rows,      dw.data(), out,      in,  operand};
+          const bool gather_x = s.m % 2 != 0;
+          const WeightGradient w{.dy = dy.data(),
+                                 .ld_dy = ld_dy,
+                                 .x = x.data(),
+                                 .ldx = ldx,
+                                 .index = gather_x ? index.data() : nullptr,
+                                 .rows = rows,
+                                 .dw = dw.data(),
+                                 .out = out,
+                                 .in = in,
+                                 .operand = operand,
+                                 .name = "",
+                                 .dy_index = gather_x ? nullptr : index.data()};
           const std::vector<float> want = restated_gradient(w, way);
           weight_gradient(ctx, w, way);
           EXPECT_TRUE(test::same_bits(dw, want)) << s.m << " " << s.n << " " << s.k << " threads " << threads;
@@ -279,7 +291,7 @@ TEST(WeightGradient, GroupsAreIndependentAndEmptyOnesAddNothing) {
   for (Operand operand : kOperands) {
     for (int threads : kThreads) {
       for (const auto& [out, in] :
-           {std::pair<int64_t, int64_t>{130, 33}, {20, 200}}) {  // split by rows, by columns
+           {std::pair<int64_t, int64_t>{130, 33}, {20, 600}}) {  // one stretch of columns, several
         Ctx ctx(threads);
         const std::vector<float> dy = values("dy", kSlots * out), x = values("x", kSlots * in);
         const std::vector<int32_t> index = test::integers("index", kSlots, kSlots);
@@ -302,6 +314,59 @@ TEST(WeightGradient, GroupsAreIndependentAndEmptyOnesAddNothing) {
         }
         grouped_weight_gradient(ctx, groups, Accumulate::kAddFinished);
         EXPECT_TRUE(test::same_bits(dw, want)) << threads;
+      }
+    }
+  }
+}
+
+// Large enough to be cut into several parts per thread, anywhere in a block of rows or a stretch of columns.
+TEST(Gemm, ManyPartsGiveTheSameBits) {
+  const int64_t m = 300, n = 1100, k = 40, out = 900, in = 610;
+  for (Operand operand : kOperands) {
+    const std::vector<float> x = values("x", m * k), w = values("w", n * k), dy = values("dy", k * out),
+                             rows = values("rows", k * in);
+    std::vector<float> want;
+    for (int threads : kThreads) {
+      Ctx ctx(threads);
+      const Weight weight(ctx, w, n, k, operand);
+      std::vector<float> y(static_cast<size_t>(m * n)), dw = test::normal("dw", out * in);
+      gemm(ctx, {x.data(), k, nullptr, m, weight.matrix.forward(), y.data(), n}, Accumulate::kStore);
+      weight_gradient(ctx, {dy.data(), out, rows.data(), in, nullptr, k, dw.data(), out, in, operand},
+                      Accumulate::kAddFinished);
+      y.insert(y.end(), dw.begin(), dw.end());
+      if (want.empty()) want = y;
+      EXPECT_TRUE(test::same_bits(y, want)) << threads;
+    }
+  }
+}
+
+TEST(PackMatrices, EqualsThePanelsOneByOne) {
+  constexpr std::pair<int64_t, int64_t> kMatrices[] = {{70, 40}, {3, 500}, {257, 33}, {1, 1}, {64, 64}};
+  for (Operand operand : kOperands) {
+    for (int threads : kThreads) {
+      Ctx ctx(threads);
+      std::vector<std::vector<float>> sources;
+      std::vector<std::unique_ptr<Weight>> apart, together;
+      for (const auto& [out, in] : kMatrices) {
+        sources.push_back(values(std::to_string(out).c_str(), out * in));
+        const std::vector<float> other(sources.back().size(), 7.0f);
+        apart.push_back(std::make_unique<Weight>(ctx, other, out, in, operand));
+        together.push_back(std::make_unique<Weight>(ctx, other, out, in, operand));
+        pack_b_rows(ctx, sources.back().data(), in, out, in, operand, apart.back()->panels.get());
+        pack_b_cols(ctx, sources.back().data(), in, in, out, operand, apart.back()->transposed.get());
+      }
+      std::vector<MatrixValues> list;
+      for (size_t i = 0; i < sources.size(); ++i) list.push_back({&together[i]->matrix, sources[i].data()});
+      pack_matrices(ctx, list, 9);
+      for (size_t i = 0; i < sources.size(); ++i) {
+        const Matrix& m = together[i]->matrix;
+        EXPECT_EQ(m.version, 9);
+        EXPECT_EQ(std::memcmp(m.panels, apart[i]->panels.get(),
+                              static_cast<size_t>(packed_b_bytes(m.out, m.in, operand))),
+                  0);
+        EXPECT_EQ(std::memcmp(m.panels_transposed, apart[i]->transposed.get(),
+                              static_cast<size_t>(packed_b_bytes(m.in, m.out, operand))),
+                  0);
       }
     }
   }

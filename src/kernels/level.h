@@ -28,7 +28,7 @@ enum class Accumulate : int { kStore, kAddFinished, kContinue };
 
 constexpr int64_t kPanelRows = 12;     // AVX-512: 12 x 2 accumulators + 2 operands fill 32 registers
 constexpr int64_t kPanelCols = 32;     // two AVX-512 registers, two AMX tiles
-constexpr int64_t kBlockRows = 96;     // A rows per pass over B: 96 x 256 x 4 B = 96 KiB stays in L2 beside B
+constexpr int64_t kBlockRows = 96;     // A rows per pass over B: at most 96 x 512 floats stay in L2 beside B
 constexpr int64_t kChunk = 256;        // k per A chunk, so that row offsets are compile-time displacements
 constexpr int64_t kChunkStride = 272;  // kChunk + one line: rows fall into different cache sets
 constexpr int64_t kBf16Block = 32;     // k per block of the bf16 rule
@@ -87,8 +87,8 @@ struct Level {
 
   // ---- products (levels/products.inl) ----
   void (*sweep)(const SweepArgs&);
-  // Packs rows [0, rows) of A(i,k) = src[index ? index[i] : i][k]; row stride ld. dst: a_block_size(rows, k)
-  // floats.
+  // Packs rows [0, rows) of A(i,k) = src[index ? index[i] : i][k]; row stride ld. dst:
+  // packed_a_rows_size(rows, k) floats.
   void (*pack_a_rows)(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k, Operand,
                       float* dst);
   // Packs A(i,k) = src[index ? index[k] : k][i].

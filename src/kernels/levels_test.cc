@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -326,7 +327,9 @@ Packed pack(const Level& l, int64_t m, int64_t n, int64_t k, Operand operand) {
   p.b_rows.assign(static_cast<size_t>(packed_b_bytes(n, k, operand) / 2), 0);
   p.b_cols = p.b_rows;
   l.pack_a_rows(a.data(), k, nullptr, m, k, operand, p.a_rows.data());
-  l.pack_a_cols(at.data(), m, nullptr, m, k, operand, p.a_cols.data());
+  std::vector<int32_t> forwards(static_cast<size_t>(k));  // by index for odd m
+  std::iota(forwards.begin(), forwards.end(), 0);
+  l.pack_a_cols(at.data(), m, m % 2 ? forwards.data() : nullptr, m, k, operand, p.a_cols.data());
   for (int64_t j = 0; j < n; j += kPanelCols) {
     const int64_t columns = std::min<int64_t>(kPanelCols, n - j);
     l.pack_b_rows(b.data() + j * k, k, columns, k, operand, p.b_rows.data() + j / kPanelCols * panel);

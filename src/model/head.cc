@@ -10,6 +10,7 @@ using kernels::Accumulate;
 
 constexpr int64_t kChunkTokens =
     256;  // more would push the logits out of the cache, fewer read dW more often
+static_assert(kChunkTokens % kernels::kBf16Block == 0);
 
 namespace {
 // Rows of logits start in different cache sets, also where the vocabulary is a power of two.

@@ -39,7 +39,7 @@ struct PageLists {
   std::vector<std::vector<std::byte*>> lists;  // per sequence
 };
 
-// Zeroed pages of one layer for `tokens` positions, cut from `base`.
+// Pages of one layer for `tokens` positions, cut from `base`.
 std::vector<std::byte*> page_list(const kernels::PageLayout& layout, std::byte* base, int64_t tokens) {
   std::vector<std::byte*> list;
   for (int64_t t = 0; t < tokens; t += kernels::kPageTokens)

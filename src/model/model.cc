@@ -125,8 +125,8 @@ int64_t forward_scratch_bytes(const ModelConfig& c, int64_t tokens, int64_t sequ
   const kernels::PageLayout pages = expanded_layout(c, kernels::Operand::kF32);
   const int64_t attention = heads * c.qk_head_dim() + 2 * c.hidden_size + c.q_lora_rank + c.kv_lora_rank +
                             lora + c.qk_rope_head_dim + heads * (lora + c.kv_lora_rank + c.v_head_dim);
-  const int64_t experts =
-      c.shared_intermediate_size() + c.num_experts_per_tok * (c.moe_intermediate_size + c.hidden_size);
+  const int64_t experts = c.n_routed_experts + c.shared_intermediate_size() +
+                          c.num_experts_per_tok * (c.moe_intermediate_size + c.hidden_size);
   const int64_t ffn = 2 * c.hidden_size + std::max(c.intermediate_size, experts);
   return tokens * std::max(attention, ffn) * 4 +
          (tokens / kernels::kPageTokens + sequences + 1) * (pages.page_bytes() + 64) + 64 * 32;

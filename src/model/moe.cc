@@ -95,10 +95,10 @@ void experts_forward(const Pass& p, const MoeWeights& w, const float* norm_post,
   });
 }
 
-void report_routing(const Pass& p, const LayerSaved& s) {
+void report_routing(const Pass& p, const float* logits, const LayerSaved& s) {
   if (!p.probe) return;
   const ModelConfig& c = p.config;
-  p.report("router.logits", s.logits, p.tokens(), c.n_routed_experts);
+  p.report("router.logits", logits, p.tokens(), c.n_routed_experts);
   p.report("router.scores", s.scores, p.tokens(), c.n_routed_experts);
   p.report("router.weights", s.weights, p.tokens(), c.num_experts_per_tok);
   std::vector<float> indices(s.indices,
@@ -121,9 +121,10 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
     mlp_forward(p, w.mlp, norm_post, s->gate_up, out);
   } else {
     // 2 route
-    linear(p, w.experts.gate, norm_post, hidden, T, s->logits);
-    kernels::route(p.ctx, c.route(), s->logits, w.experts.bias.data, T, s->routing());
-    report_routing(p, *s);
+    float* logits = p.arena.alloc<float>(T * c.n_routed_experts);
+    linear(p, w.experts.gate, norm_post, hidden, T, logits);
+    kernels::route(p.ctx, c.route(), logits, w.experts.bias.data, T, s->routing());
+    report_routing(p, logits, *s);
     // 3 shared
     if (c.n_shared_experts > 0) mlp_forward(p, w.experts.shared, norm_post, s->gate_up, out);
     // 4, 5 experts

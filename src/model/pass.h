@@ -37,7 +37,7 @@ struct Pass {
   }
 };
 
-// The balance loss of one microbatch, and what the trainer wants to know about routing.
+// The balance loss of one microbatch.
 struct BalanceContext {
   kernels::BalanceArgs args;  // alpha 0: no balance loss
 };

@@ -34,7 +34,6 @@ const std::vector<SavedRow>& saved_rows() {
       ROW(x_mid, c.hidden_size),
       ROW(r_post, 1),
       ROW(gate_up, 2 * mlp_width(c, moe)),
-      ROW(logits, moe ? c.n_routed_experts : 0),
       ROW(scores, moe ? c.n_routed_experts : 0),
       ROW(weights, routed(c, moe)),
       ROW(indices, routed(c, moe)),

@@ -30,7 +30,6 @@ struct LayerSaved {
   float* x_mid = nullptr;           // [T, hidden] residual stream after attention
   float* r_post = nullptr;          // [T]
   float* gate_up = nullptr;         // [T, 2 I] dense or shared MLP
-  float* logits = nullptr;          // [T, E] router
   float* scores = nullptr;          // [T, E]
   float* weights = nullptr;         // [T, K]
   int32_t* indices = nullptr;       // [T, K]

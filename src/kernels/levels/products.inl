@@ -13,7 +13,7 @@ static inline void tile_chunks(const float* a, const void* b, int64_t k, Operand
                                int64_t ld, bool fresh) {
   constexpr bool kChunked = KS == 1;
   const int64_t step = kChunked ? kChunk : k;
-  if (k == 0 && fresh)  // an expert without tokens: the empty sum is zero
+  if (k == 0 && fresh)  // the empty sum is zero
     for (int i = 0; i < ROWS; ++i)
       for (int j = 0; j < 32; ++j) acc[i * ld + j] = 0.0f;
   for (int64_t at = 0; at < k; at += step, fresh = false) {
