@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -143,6 +144,9 @@ void run_floor(const Options& o) {
   settings.insert(settings.end(), o.words.begin() + 1, o.words.end());
   const train::Recipe recipe = train::load_recipe(o.words[0], settings);
   train::check_recipe(recipe);
+  const std::filesystem::path folder = std::filesystem::path(o.trace).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder))
+    fail(folder.string(), "is not a directory", "name another --trace");
   kernels::Ctx ctx(o.threads);
   require_memory(train::training_bytes(recipe), "a training step",
                  "lower batch or microbatch, or take a smaller model");
