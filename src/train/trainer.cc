@@ -10,12 +10,9 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "data/corpus.h"
-#include "data/tokenize.h"
 #include "infer/engine.h"
 #include "model/flops.h"
-#include "text/chat.h"
-#include "text/tokenizer_train.h"
+#include "train/run_data.h"
 #include "train/schedule.h"
 
 namespace frugal::train {
@@ -107,57 +104,14 @@ std::unique_ptr<Trainer> Trainer::resume(const std::string& directory,
 }
 
 void Trainer::load_data(const std::string& tokenizer_source) {
-  const data::Corpus corpus =
-      data::load_corpus(recipe_.data, {recipe_.separator, recipe_.validation_fraction});
-  if (tokenizer_source.empty()) {
-    std::vector<std::string_view> texts;
-    bool chat = false;
-    for (const data::Document& d : corpus.train) {
-      texts.push_back(d.text);
-      chat = chat || !d.messages.empty();
-    }
-    const int64_t smallest = chat ? 261 : 259;  // 256 bytes, BOS, EOS, padding (user, assistant)
-    if (recipe_.model.vocab_size < smallest)
-      fail("recipe",
-           fmt::format("vocab_size {} has no room for a byte-level tokenizer", recipe_.model.vocab_size),
-           fmt::format("use {} or more, or name a tokenizer", smallest));
-    text::TokenizerTrainOptions options;
-    options.vocab_size = static_cast<int32_t>(recipe_.model.vocab_size);
-    options.digits = static_cast<int32_t>(recipe_.digits);
-    options.split_capitals = recipe_.split_capitals;
-    if (chat) options.added_tokens = {text::kUserToken, text::kAssistantToken};
-    tokenizer_ = std::make_unique<text::Tokenizer>(text::train_tokenizer(texts, options));
-  } else {
-    tokenizer_ = std::make_unique<text::Tokenizer>(text::Tokenizer::load(tokenizer_source));
-  }
-  if (tokenizer_->vocab_size() > recipe_.model.vocab_size)
-    fail("recipe",
-         fmt::format("the tokenizer has {} tokens, vocab_size is {}", tokenizer_->vocab_size(),
-                     recipe_.model.vocab_size),
-         "raise vocab_size or use a smaller tokenizer");
-  // Found out now rather than at the first sample.
-  const int64_t prompt =
-      static_cast<int64_t>(tokenizer_->encode(recipe_.sample_prompt).size()) + (tokenizer_->bos_id() >= 0);
-  if (recipe_.sample_every > 0 && prompt >= recipe_.model.max_position_embeddings)
-    fail("recipe",
-         fmt::format("sample_prompt has {} tokens, max_position_embeddings is {}", prompt,
-                     recipe_.model.max_position_embeddings),
-         "shorten sample_prompt");
+  RunData data = load_run_data(recipe_, tokenizer_source);
+  tokenizer_ = std::move(data.tokenizer);
+  loader_ = std::move(data.loader);
+  validation_rows_ = std::move(data.validation_rows);
+  validation_bytes_ = data.validation_bytes;
   recipe_.model.bos_token_id = tokenizer_->bos_id();
   recipe_.model.eos_token_ids.clear();
   if (tokenizer_->eos_id() >= 0) recipe_.model.eos_token_ids.push_back(tokenizer_->eos_id());
-  const data::TextEncoder encoder{
-      [this](std::string_view s) { return tokenizer_->encode(s, false); }, tokenizer_->bos_id(),
-      tokenizer_->eos_id(),
-      [this](std::span<const text::Message> m) { return text::encode_chat(*tokenizer_, m, false); }};
-  loader_ = std::make_unique<data::Loader>(data::tokenize(corpus.train, encoder), recipe_.sequence_length,
-                                           recipe_.batch, static_cast<uint64_t>(recipe_.seed));
-  const data::TokenizedDocuments validation = data::tokenize(corpus.validation, encoder);
-  validation_bytes_ = static_cast<double>(validation.bytes);
-  validation_rows_ = data::pack_rows(validation, recipe_.sequence_length);
-  info("data        {} training documents, {} tokens; validation {} bytes, {} rows of {}",
-       corpus.train.size(), format_count(static_cast<double>(loader_->documents().tokens.size())),
-       format_count(validation_bytes_), validation_rows_.count, recipe_.sequence_length);
 }
 
 void Trainer::build() {

@@ -1,0 +1,24 @@
+// What a run reads before it trains: its texts as rows of tokens, and the tokenizer that made them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "data/loader.h"
+#include "text/tokenizer.h"
+#include "train/recipe.h"
+
+namespace frugal::train {
+
+struct RunData {
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<data::Loader> loader;  // of the training part
+  data::Rows validation_rows;
+  double validation_bytes = 0;  // UTF-8 bytes of the validation part
+};
+
+// tokenizer_source: directory or tokenizer.json; empty: one is trained on the training part. Throws Error:
+// data that cannot be used, a tokenizer that does not fit the recipe.
+RunData load_run_data(const Recipe& recipe, const std::string& tokenizer_source);
+
+}  // namespace frugal::train
