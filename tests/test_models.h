@@ -124,8 +124,10 @@ inline std::vector<float> logits_of(kernels::Ctx& ctx, model::Model* m, const mo
                                     model::KvCache* cache = nullptr, bool save = false) {
   const model::ModelConfig& c = m->config;
   const int64_t T = batch.size(), sequences = static_cast<int64_t>(batch.sequences.size());
-  int64_t bytes = model::forward_scratch_bytes(c, T, sequences) + T * (2 * c.hidden_size + 1) * 4 + 64 * 8;
-  for (int64_t l = 0; l < c.num_hidden_layers; ++l) bytes += model::saved_bytes(c, c.is_moe_layer(l), T);
+  int64_t bytes =
+      model::forward_scratch_bytes(c, T, sequences, m->operand) + T * (2 * c.hidden_size + 1) * 4 + 64 * 8;
+  for (int64_t l = 0; l < c.num_hidden_layers; ++l)
+    bytes += model::saved_bytes(c, c.is_moe_layer(l), T, kernels::Operand::kF32);
   Arena arena(bytes);
   float* x = arena.alloc<float>(T * c.hidden_size);
   float* h = arena.alloc<float>(T * c.hidden_size);
@@ -151,7 +153,7 @@ inline Gradients gradients_of(kernels::Ctx& ctx, model::Model* m, const std::vec
                               double balance_alpha = 0.05) {
   Gradients g;
   g.grads.assign(static_cast<size_t>(m->table.elements), 0.0f);
-  model::Objective objective(m->config, rows, length, true);
+  model::Objective objective(m->config, m->operand, rows, length, true);
   model::ObjectiveArgs a;
   a.input = {tokens.data(), rows, length};
   a.sequences = rows;

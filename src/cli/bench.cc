@@ -40,8 +40,8 @@ struct Step {
         operand(train::operand_of(r)),
         rows(r.microbatch > 0 ? r.microbatch : r.batch),
         model(r.model, operand, true),
-        optimizer(model),
-        objective(r.model, rows, r.sequence_length, true),
+        optimizer(model, train::moments_of(r)),
+        objective(r.model, operand, rows, r.sequence_length, true),
         grads(aligned_array<float>(model.table.elements)) {
     model.init(ctx, 1);
     const int64_t slots = r.batch * (r.sequence_length + 2);
@@ -69,7 +69,6 @@ struct Step {
       objective.run(ctx, model, args);
     }
     optimizer.step(ctx, model, grads.get(), {}, 1e-4, ++done);
-    model.pack(ctx, done);
   }
 
   const train::Recipe& recipe;
@@ -174,7 +173,8 @@ void run_floor(const Options& o) {
     write_trace(o.trace, profile, "frugal training step, " + o.words[0]);
     std::printf("time line -> %s (open it with ui.perfetto.dev)\n", o.trace.c_str());
   }
-  const auto rows = cost::step_floor(recipe.model, recipe.batch, recipe.sequence_length);
+  const auto rows = cost::step_floor(recipe.model, train::operand_of(recipe), train::moments_of(recipe),
+                                     recipe.batch, recipe.sequence_length);
   std::printf("\n%-24s %9s %9s %9s\n", "floor", "GFLOP", "MB", "ms");
   for (const cost::FloorRow& r : rows)
     std::printf("%-24s %9.1f %9.1f %9.2f\n", r.name.c_str(), r.flops * 1e-9, r.bytes * 1e-6,

@@ -133,7 +133,7 @@ Exactness ChatSession::check_exactness() {
     std::vector<int32_t> row = record.tokens;
     const int64_t length = static_cast<int64_t>(row.size()) - 1;
     row.push_back(-1);  // [1, length + 2]
-    model::Objective objective(model_.config, 1, length, false);
+    model::Objective objective(model_.config, model_.operand, 1, length, false);
     model::ObjectiveArgs args;
     args.input = {row.data(), 1, length};
     const model::ObjectiveResult trained = objective.run(ctx_, model_, args);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/dtype.h"
+#include "kernels/level.h"
 #include "model/config.h"
 
 namespace frugal::cost {
@@ -17,9 +19,10 @@ struct FloorRow {
   double bytes = 0;  // read and written in memory
 };
 // A step of `sequences` rows of `length` tokens, MTP module included: products and attention, forward and
-// backward; AdamW with f32 moments (28 bytes per parameter); cross-entropy (two exponentials per logit, about
-// 40 operations); every saved activation written once and read once.
-std::vector<FloorRow> step_floor(const model::ModelConfig& config, int64_t sequences, int64_t length);
+// backward; AdamW (28 bytes per parameter with f32 moments, 20 with bf16); cross-entropy (two exponentials
+// per logit, about 40 operations); every saved activation written once and read once.
+std::vector<FloorRow> step_floor(const model::ModelConfig& config, kernels::Operand operand, Dtype moments,
+                                 int64_t sequences, int64_t length);
 
 // Each row at the slower of its two limits; rows do not overlap.
 double floor_seconds(const std::vector<FloorRow>& rows, double flops_per_second, double bytes_per_second);

@@ -60,8 +60,8 @@ uint64_t hash_of(kernels::Ctx& ctx, kernels::Operand operand) {
   constexpr int64_t kRows = 3, kLength = 83, kSteps = 10;
   model::Model m(tiny_config(), operand, true);
   m.init(ctx, 7);
-  model::Objective objective(m.config, kRows, kLength, true);
-  train::Optimizer optimizer(m);
+  model::Objective objective(m.config, operand, kRows, kLength, true);
+  train::Optimizer optimizer(m, operand == kernels::Operand::kBF16 ? Dtype::kBF16 : Dtype::kF32);
   std::vector<float> grads(static_cast<size_t>(m.table.elements));
   Hash hash;
   const model::Probe probe = [&](const std::string&, const float* data, int64_t rows, int64_t columns) {
@@ -86,7 +86,6 @@ uint64_t hash_of(kernels::Ctx& ctx, kernels::Operand operand) {
     hash.add(grads.data(), grads.size() * sizeof(float));
     optimizer.step(ctx, m, grads.data(), {}, 1e-3, step + 1);
     train::update_router_bias(m, r.expert_counts, 1e-3);
-    m.pack(ctx, step + 1);
   }
   hash.add(m.masters(), static_cast<size_t>(m.table.elements) * sizeof(float));
   return hash.value();

@@ -23,7 +23,8 @@ Continuation continue_greedily(kernels::Ctx& ctx, Model& m, const std::vector<in
   model::KvCache cache(m.config, m.operand, absorbed, pages);
   std::vector<int32_t> table;
   for (int64_t i = 0; i < pages; ++i) table.push_back(cache.take());
-  Arena arena(model::Objective::memory_bytes(m.config, 1, static_cast<int64_t>(prompt.size()), false));
+  Arena arena(
+      model::Objective::memory_bytes(m.config, m.operand, 1, static_cast<int64_t>(prompt.size()), false));
   Continuation c;
   std::vector<int32_t> chunk = prompt;
   for (int64_t step = 0, position = 0; step < steps; ++step) {

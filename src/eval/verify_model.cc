@@ -20,7 +20,7 @@ ModelRun run_objective(const ModelCase& c, Model& m, double alpha, bool gradient
     v.insert(v.end(), data, data + rows * columns);
   };
   model::count_targets(c.input(), &run.main_targets, &run.mtp_targets);
-  model::Objective objective(m.config, c.rows, c.length, gradients);
+  model::Objective objective(m.config, m.operand, c.rows, c.length, gradients);
   if (gradients) run.grads.assign(static_cast<size_t>(m.table.elements), 0.0f);
   run.result = objective.run(c.ctx, m,
                              {.input = c.input(),
@@ -143,7 +143,7 @@ void verify_mtp_before_norm(const ModelCase& c, Model& m) {
       (shift == 0 ? batch : next).add(row.data(), c.length, 0);
     }
   }
-  Arena arena(model::Objective::memory_bytes(m.config, c.rows, c.length, false));
+  Arena arena(model::Objective::memory_bytes(m.config, m.operand, c.rows, c.length, false));
   float* x = arena.alloc<float>(n * hidden);
   float* h = arena.alloc<float>(n * hidden);
   float* r = arena.alloc<float>(n);

@@ -17,8 +17,10 @@ int64_t pages_of(int64_t positions) { return (positions + kernels::kPageTokens -
 int64_t arena_bytes(const ModelConfig& c, const EngineOptions& o) {
   int64_t layer = 0;
   for (int64_t l = 0; l < c.num_hidden_layers; ++l)
-    layer = std::max(layer, model::saved_bytes(c, c.is_moe_layer(l), o.max_batch_tokens));
-  return layer + model::forward_scratch_bytes(c, o.max_batch_tokens, o.max_sequences) +
+    layer =
+        std::max(layer, model::saved_bytes(c, c.is_moe_layer(l), o.max_batch_tokens, kernels::Operand::kF32));
+  return layer +
+         model::forward_scratch_bytes(c, o.max_batch_tokens, o.max_sequences, kernels::Operand::kF32) +
          o.max_batch_tokens * (2 * c.hidden_size + 1) * 4 +
          o.max_sequences * (c.vocab_size + c.hidden_size) * 4 + 64 * 16;
 }

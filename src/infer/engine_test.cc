@@ -78,7 +78,7 @@ TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
   row.insert(row.end(), o.tokens.begin(), o.tokens.end());
   const int64_t length = static_cast<int64_t>(row.size()) - 1;
   row.push_back(-1);  // [1, length + 2]
-  model::Objective objective(m->config, 1, length, false);
+  model::Objective objective(m->config, m->operand, 1, length, false);
   model::ObjectiveArgs args;
   args.input = {row.data(), 1, length};
   const model::ObjectiveResult r = objective.run(ctx, *m, args);

@@ -101,18 +101,24 @@ void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t ver
     m->version = version;
   }
   const ProfileScope timed(ctx.profile, "pack weights", work);
-  // A unit is a panel.
   const auto visit = [&](auto item) {
-    for (const MatrixValues& w : matrices) {
-      item(panel_count(w.matrix->out), w.matrix->in, w, false);
-      if (w.matrix->panels_transposed) item(panel_count(w.matrix->in), w.matrix->out, w, true);
-    }
+    for (const MatrixValues& w : matrices) item(panel_count(w.matrix->out), w.matrix->in, w);
   };
-  share_out(ctx, visit, [&](int, int64_t first, int64_t last, const MatrixValues& w, bool transposed) {
-    const Matrix& m = *w.matrix;
-    pack_panels(ctx.level, transposed, w.values, m.in, transposed ? m.in : m.out, transposed ? m.out : m.in,
-                m.operand, transposed ? m.panels_transposed : m.panels, first, last);
+  share_out(ctx, visit, [&](int, int64_t first, int64_t last, const MatrixValues& w) {
+    for (int64_t stripe = first; stripe < last; ++stripe)
+      pack_stripe(ctx.level, w.values, *w.matrix, stripe * kPanelCols);
   });
+}
+
+void pack_stripe(const Level& level, const float* values, const Matrix& m, int64_t row) {
+  const int64_t rows = std::min(kPanelCols, m.out - row);
+  const float* src = values + row * m.in;
+  level.pack_b_rows(src, m.in, rows, m.in, m.operand,
+                    static_cast<char*>(m.panels) + row / kPanelCols * panel_bytes(m.in, m.operand));
+  if (!m.panels_transposed) return;
+  char* dst = static_cast<char*>(m.panels_transposed) + panel_bytes(row, m.operand);
+  for (int64_t j = 0; j < m.in; j += kPanelCols, dst += panel_bytes(m.out, m.operand))
+    level.pack_b_cols(src + j, m.in, nullptr, std::min(kPanelCols, m.in - j), rows, m.operand, dst);
 }
 
 namespace {

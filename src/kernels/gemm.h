@@ -41,6 +41,8 @@ struct MatrixValues {
 };
 // All of them in one go, since most are small.
 void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t version);
+// Rows [row, row + 32) into both; row is a multiple of 32. For callers that share the work out themselves.
+void pack_stripe(const Level& level, const float* values, const Matrix& matrix, int64_t row);
 inline void pack_matrix(Ctx& ctx, const float* values, Matrix* matrix, int64_t version) {
   const MatrixValues one{matrix, values};
   pack_matrices(ctx, {&one, 1}, version);

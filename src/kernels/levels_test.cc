@@ -283,6 +283,22 @@ TEST_F(Levels, SoftmaxTileIsTheOnlineSoftmax) {
       EXPECT_EQ(p[static_cast<size_t>(r * kChunkStride + j)], 0.0f) << r << " " << j;
 }
 
+TEST_F(Levels, NarrowAndWidenAreTheRoundingOfProducts) {
+  for_sizes("narrow", [](const Level& l, int64_t n) {
+    const std::vector<float> x = with_specials("x", n);
+    std::vector<uint16_t> half(static_cast<size_t>(n) + 1, 0x7777);
+    std::vector<float> wide(static_cast<size_t>(n) + 1, 5.0f), rounded(static_cast<size_t>(n));
+    l.narrow_bf16(x.data(), n, half.data());
+    l.widen_bf16(half.data(), n, wide.data());
+    l.round_bf16(x.data(), n, rounded.data());
+    EXPECT_EQ(half.back(), 0x7777);
+    EXPECT_EQ(wide.back(), 5.0f);
+    wide.pop_back();
+    EXPECT_EQ(std::memcmp(wide.data(), rounded.data(), static_cast<size_t>(n) * sizeof(float)), 0) << n;
+    return wide;
+  });
+}
+
 TEST_F(Levels, Adamw) {
   for_sizes("adamw", [](const Level& l, int64_t n) {
     std::vector<float> param = with_specials("param", n + 16), m = test::normal("m", n + 16);

@@ -202,6 +202,10 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   float* c_kv = p.arena.alloc<float>(d.T * d.kv_lora);
   kernels::rmsnorm(p.ctx, s->x_in, d.hidden, norm.data, static_cast<float>(c.rms_norm_eps), d.T, d.hidden,
                    norm_in, s->r_in);
+  const int64_t q_size = d.T * d.H * d.qk, kv_size = d.T * d.H * (d.nope + d.v), attn_size = d.T * d.H * d.v;
+  begin_rows(p, s->q_bf16, q_size, &s->q);
+  begin_rows(p, s->kv_bf16, kv_size, &s->kv);
+  begin_rows(p, s->attn_bf16, attn_size, &s->attn);
   // 2 q
   if (c.q_lora_rank == 0) {
     linear(p, w.q_proj, norm_in, d.hidden, d.T, s->q);
@@ -238,6 +242,9 @@ void mla_forward(const Pass& p, const AttentionWeights& w, const Weight& norm, L
   float* out = p.arena.alloc<float>(d.T * d.hidden);
   linear(p, w.o_proj, s->attn, d.H * d.v, d.T, out);
   p.report("attn_out", out, d.T, d.hidden);
+  keep_rows(p, &s->q, q_size, s->q_bf16);
+  keep_rows(p, &s->kv, kv_size, s->kv_bf16);
+  keep_rows(p, &s->attn, attn_size, s->attn_bf16);
   const kernels::ProfileScope timed(p.ctx.profile, "row operations",
                                     {0, 12.0 * static_cast<double>(d.T * d.hidden)}, "residual");
   p.ctx.pool.parallel_for(d.T, [&](int64_t begin, int64_t end, int) {
@@ -269,12 +276,16 @@ void scatter_key_gradients(const Pass& p, const float* dk, const float* dv, floa
 }
 }  // namespace
 
-void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, const LayerSaved& s,
+void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, const LayerSaved& saved,
                   float* dx, float* grads) {
   const Dims d = dims_of(p);
   const ModelConfig& c = p.config;
   const int64_t width = d.kv_lora + d.rope;
   const int64_t mark = p.arena.used();
+  LayerSaved s = saved;
+  widen_rows(p, s.q_bf16, d.T * d.H * d.qk, &s.q);
+  widen_rows(p, s.kv_bf16, d.T * d.H * (d.nope + d.v), &s.kv);
+  widen_rows(p, s.attn_bf16, d.T * d.H * d.v, &s.attn);
   // 8 out
   float* dattn = p.arena.alloc<float>(d.T * d.H * d.v);
   linear_backward(p, w.o_proj, dx, s.attn, d.H * d.v, d.T, dattn, grads);

@@ -120,22 +120,32 @@ void Model::pack_absorbed_layer(kernels::Ctx& ctx, const float* kv_b, AttentionW
   pack_absorbed(ctx, config, operand, kv_b, version, w, &absorbed_);
 }
 
-int64_t forward_scratch_bytes(const ModelConfig& c, int64_t tokens, int64_t sequences) {
+namespace {
+// Temporary rows of a layer whose saved ones are of another type.
+WideRows kept_wide_rows(const ModelConfig& c, bool moe, kernels::Operand kept) {
+  return kept == kernels::Operand::kBF16 ? wide_rows(c, moe) : WideRows{0, 0};
+}
+}  // namespace
+
+int64_t forward_scratch_bytes(const ModelConfig& c, int64_t tokens, int64_t sequences,
+                              kernels::Operand kept) {
   const int64_t heads = c.num_attention_heads, lora = c.kv_lora_rank + c.qk_rope_head_dim;
   const kernels::PageLayout pages = expanded_layout(c, kernels::Operand::kF32);
   const int64_t attention = heads * c.qk_head_dim() + 2 * c.hidden_size + c.q_lora_rank + c.kv_lora_rank +
                             lora + c.qk_rope_head_dim + heads * (lora + c.kv_lora_rank + c.v_head_dim);
   const int64_t experts = c.n_routed_experts + c.shared_intermediate_size() +
                           c.num_experts_per_tok * (c.moe_intermediate_size + c.hidden_size);
-  const int64_t ffn = 2 * c.hidden_size + std::max(c.intermediate_size, experts);
-  return tokens * std::max(attention, ffn) * 4 +
+  const WideRows dense = kept_wide_rows(c, false, kept), moe = kept_wide_rows(c, true, kept);
+  const int64_t ffn = 2 * c.hidden_size + std::max(c.intermediate_size + dense.ffn, experts + moe.ffn);
+  return tokens * std::max(attention + dense.attention, ffn) * 4 +
          (tokens / kernels::kPageTokens + sequences + 1) * (pages.page_bytes() + 64) + 64 * 32;
 }
 
-int64_t backward_scratch_bytes(const ModelConfig& c, int64_t tokens) {
+int64_t backward_scratch_bytes(const ModelConfig& c, int64_t tokens, kernels::Operand kept) {
   const int64_t heads = c.num_attention_heads, top_k = c.num_experts_per_tok;
   const int64_t attention = heads * (3 * c.qk_head_dim() + 3 * c.v_head_dim + c.qk_nope_head_dim) +
-                            3 * c.kv_lora_rank + c.qk_rope_head_dim + 2 * c.hidden_size + 3 * c.q_lora_rank;
+                            3 * c.kv_lora_rank + c.qk_rope_head_dim + 2 * c.hidden_size + 3 * c.q_lora_rank +
+                            kept_wide_rows(c, false, kept).attention;
   const int64_t dense = 2 * c.hidden_size + 3 * c.intermediate_size;
   const int64_t moe = 2 * c.hidden_size + top_k * (1 + c.hidden_size + 3 * c.moe_intermediate_size) +
                       3 * c.shared_intermediate_size() + c.n_routed_experts;
@@ -211,7 +221,7 @@ void forward(kernels::Ctx& ctx, Model& m, const ForwardArgs& a, float* x, float*
     const LayerWeights& w = m.weights.layers[static_cast<size_t>(p.layer)];
     p.name = fmt::format("layers.{}.", p.layer);
     const int64_t mark = a.arena.used();
-    LayerSaved s = alloc_saved(m.config, w.moe, T, &a.arena);
+    LayerSaved s = alloc_saved(m.config, w.moe, T, a.saved ? m.operand : kernels::Operand::kF32, &a.arena);
     layer_forward(p, w, &s, x);
     if (a.saved)
       a.saved->push_back(s);

@@ -50,9 +50,10 @@ class Model {
   std::vector<AlignedPtr<std::byte>> absorbed_;
 };
 
-// Temporary memory of a pass over T tokens in `sequences` sequences.
-int64_t forward_scratch_bytes(const ModelConfig& config, int64_t tokens, int64_t sequences);
-int64_t backward_scratch_bytes(const ModelConfig& config, int64_t tokens);
+// Temporary memory of a pass over T tokens in `sequences` sequences; kept as for alloc_saved().
+int64_t forward_scratch_bytes(const ModelConfig& config, int64_t tokens, int64_t sequences,
+                              kernels::Operand kept);
+int64_t backward_scratch_bytes(const ModelConfig& config, int64_t tokens, kernels::Operand kept);
 
 struct ForwardArgs {
   const TokenBatch& batch;

@@ -133,7 +133,7 @@ TEST(ModelGradients, MicrobatchesAddUp) {
   const auto tokens = test::integers("micro", kRows * (kLength + 2), m->config.vocab_size);
   const auto whole = gradients_of(ctx, m.get(), tokens, kRows, kLength);
   std::vector<float> sum(whole.grads.size());
-  Objective objective(m->config, 1, kLength, true);
+  Objective objective(m->config, m->operand, 1, kLength, true);
   ObjectiveArgs a;
   count_targets({tokens.data(), kRows, kLength}, &a.main_targets, &a.mtp_targets);
   a.sequences = kRows;
@@ -202,7 +202,7 @@ TEST(ModelBits, SavedOrNotGivesTheSameLogits) {
       // Evaluation and training see the same losses.
       auto row = tokens;
       row.insert(row.end(), {3, 4});
-      Objective evaluation(config, 1, 70, false);
+      Objective evaluation(config, m->operand, 1, 70, false);
       ObjectiveArgs a;
       a.input = {row.data(), 1, 70};
       a.mtp_lambda = 0.3;

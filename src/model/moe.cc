@@ -10,44 +10,66 @@ namespace frugal::model {
 using kernels::Accumulate;
 
 namespace {
-// act [rows, I] from gate_up [rows, 2 I].
-void swiglu_rows(const Pass& p, const float* gate_up, int64_t rows, int64_t width, float* act) {
+// SwiGLU's input, [rows, 2 I]: f32 rows, or bf16 ones (saved.h). Forward has both.
+struct GateUp {
+  float* rows;
+  uint16_t* kept;
+  int64_t width;  // I
+};
+constexpr int kSlotGateUp = 14;  // Ctx::scratch
+// Row t for backward; valid until the thread asks for another.
+const float* gate_up_row(kernels::Ctx& ctx, int thread, const GateUp& g, int64_t t) {
+  if (!g.kept) return g.rows + t * 2 * g.width;
+  float* row = ctx.scratch<float>(thread, kSlotGateUp, 2 * g.width);
+  ctx.level.widen_bf16(g.kept + t * 2 * g.width, 2 * g.width, row);
+  return row;
+}
+
+// act [rows, I] from gate_up; what is kept of it is written in the same pass.
+void swiglu_rows(const Pass& p, const GateUp& g, int64_t rows, float* act) {
   const kernels::ProfileScope timed(p.ctx.profile, "row operations",
-                                    {0, 12.0 * static_cast<double>(rows * width)}, "swiglu");
+                                    {0, (g.kept ? 16.0 : 12.0) * static_cast<double>(rows * g.width)},
+                                    "swiglu");
   p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t)
-      p.ctx.level.swiglu(gate_up + t * 2 * width, gate_up + t * 2 * width + width, width, act + t * width);
+    for (int64_t t = begin; t < end; ++t) {
+      const float* in = g.rows + t * 2 * g.width;
+      p.ctx.level.swiglu(in, in + g.width, g.width, act + t * g.width);
+      if (g.kept) p.ctx.level.narrow_bf16(in, 2 * g.width, g.kept + t * 2 * g.width);
+    }
   });
 }
 // dact [rows, I] becomes act, computed again.
-void swiglu_rows_backward(const Pass& p, const float* gate_up, float* dact, int64_t rows, int64_t width,
-                          float* dgate_up) {
+void swiglu_rows_backward(const Pass& p, const GateUp& g, float* dact, int64_t rows, float* dgate_up) {
+  const int64_t width = g.width;
   const kernels::ProfileScope timed(p.ctx.profile, "row operations",
-                                    {0, 24.0 * static_cast<double>(rows * width)}, "swiglu");
-  p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int) {
+                                    {0, (g.kept ? 20.0 : 24.0) * static_cast<double>(rows * width)},
+                                    "swiglu");
+  p.ctx.pool.parallel_for(rows, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* in = gate_up + t * 2 * width;
+      const float* in = gate_up_row(p.ctx, thread, g, t);
       float *out = dgate_up + t * 2 * width, *d = dact + t * width;
       p.ctx.level.swiglu_backward(in, in + width, d, 1.0f, width, out, out + width, d);
     }
   });
 }
 
-void mlp_forward(const Pass& p, const MlpWeights& w, const float* x, float* gate_up, float* out) {
+void mlp_forward(const Pass& p, const MlpWeights& w, const float* x, float* gate_up, uint16_t* kept,
+                 float* out) {
   const int64_t width = w.down.in;
+  begin_rows(p, kept, p.tokens() * 2 * width, &gate_up);
   float* act = p.arena.alloc<float>(p.tokens() * width);
   linear(p, w.gate_up, x, p.config.hidden_size, p.tokens(), gate_up);
-  swiglu_rows(p, gate_up, p.tokens(), width, act);
+  swiglu_rows(p, {gate_up, kept, width}, p.tokens(), act);
   linear(p, w.down, act, width, p.tokens(), out);
 }
 // dx overwritten.
-void mlp_backward(const Pass& p, const MlpWeights& w, const float* x, const float* gate_up, const float* dout,
+void mlp_backward(const Pass& p, const MlpWeights& w, const float* x, const LayerSaved& s, const float* dout,
                   float* dx, float* grads) {
   const int64_t width = w.down.in;
   float* dact = p.arena.alloc<float>(p.tokens() * width);
   float* dgate_up = p.arena.alloc<float>(p.tokens() * 2 * width);
   input_gradient(p, w.down, dout, p.tokens(), dact);
-  swiglu_rows_backward(p, gate_up, dact, p.tokens(), width, dgate_up);
+  swiglu_rows_backward(p, {s.gate_up, s.gate_up_bf16, width}, dact, p.tokens(), dgate_up);
   add_weight_gradient(p, w.down, dout, dact, width, p.tokens(), grads);
   linear_backward(p, w.gate_up, dgate_up, x, p.config.hidden_size, p.tokens(), dx, grads);
 }
@@ -73,12 +95,14 @@ std::vector<kernels::GemmGroup> expert_groups(const Pass& p, const MoeWeights& w
 void experts_forward(const Pass& p, const MoeWeights& w, const float* norm_post, LayerSaved* s, float* out) {
   const ModelConfig& c = p.config;
   const int64_t top_k = c.num_experts_per_tok, slots = p.tokens() * top_k, hidden = c.hidden_size;
+  float* gate_up = s->expert_gate_up;
+  begin_rows(p, s->expert_gate_up_bf16, slots * 2 * c.moe_intermediate_size, &gate_up);
   float* act = p.arena.alloc<float>(slots * c.moe_intermediate_size);
   float* y = p.arena.alloc<float>(slots * hidden);
-  kernels::grouped_gemm(
-      p.ctx, expert_groups(p, w, *s, &MlpWeights::gate_up, true, norm_post, hidden, true, s->expert_gate_up),
-      Accumulate::kStore);
-  swiglu_rows(p, s->expert_gate_up, slots, c.moe_intermediate_size, act);
+  kernels::grouped_gemm(p.ctx,
+                        expert_groups(p, w, *s, &MlpWeights::gate_up, true, norm_post, hidden, true, gate_up),
+                        Accumulate::kStore);
+  swiglu_rows(p, {gate_up, s->expert_gate_up_bf16, c.moe_intermediate_size}, slots, act);
   kernels::grouped_gemm(
       p.ctx, expert_groups(p, w, *s, &MlpWeights::down, true, act, c.moe_intermediate_size, false, y),
       Accumulate::kStore);
@@ -118,7 +142,7 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
   float* out = p.arena.alloc<float>(T * hidden);
   if (!w.moe) {
     // 2 - 4
-    mlp_forward(p, w.mlp, norm_post, s->gate_up, out);
+    mlp_forward(p, w.mlp, norm_post, s->gate_up, s->gate_up_bf16, out);
   } else {
     // 2 route
     float* logits = p.arena.alloc<float>(T * c.n_routed_experts);
@@ -126,7 +150,7 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
     kernels::route(p.ctx, c.route(), logits, w.experts.bias.data, T, s->routing());
     report_routing(p, logits, *s);
     // 3 shared
-    if (c.n_shared_experts > 0) mlp_forward(p, w.experts.shared, norm_post, s->gate_up, out);
+    if (c.n_shared_experts > 0) mlp_forward(p, w.experts.shared, norm_post, s->gate_up, s->gate_up_bf16, out);
     // 4, 5 experts
     experts_forward(p, w.experts, norm_post, s, out);
   }
@@ -179,10 +203,11 @@ void experts_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, c
   {
     const kernels::ProfileScope timed(p.ctx.profile, "row operations",
                                       {0, 24.0 * static_cast<double>(p.tokens() * top_k * width)}, "swiglu");
-    p.ctx.pool.parallel_for(p.tokens() * top_k, [&](int64_t begin, int64_t end, int) {
+    const GateUp gate_up{s.expert_gate_up, s.expert_gate_up_bf16, width};
+    p.ctx.pool.parallel_for(p.tokens() * top_k, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t slot = s.slots[i];
-        const float* in = s.expert_gate_up + slot * 2 * width;
+        const float* in = gate_up_row(p.ctx, thread, gate_up, slot);
         float *out = dgate_up + slot * 2 * width, *act = d + slot * width;
         dweights[i] =
             p.ctx.level.swiglu_backward(in, in + width, act, s.weights[i], width, out, out + width, act);
@@ -209,7 +234,7 @@ double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, con
   float* dx_slots = p.arena.alloc<float>(T * top_k * hidden);
   experts_backward(p, w, s, norm_post, dout, dweights, dx_slots, grads);
   // 3 shared: dnorm starts as its gradient
-  if (c.n_shared_experts > 0) mlp_backward(p, w.shared, norm_post, s.gate_up, dout, dnorm, grads);
+  if (c.n_shared_experts > 0) mlp_backward(p, w.shared, norm_post, s, dout, dnorm, grads);
   {
     const kernels::ProfileScope timed(p.ctx.profile, "row operations",
                                       {0, 4.0 * static_cast<double>(T * (top_k + 2) * hidden)}, "combine");
@@ -247,7 +272,7 @@ double ffn_backward(const Pass& p, const LayerWeights& w, const LayerSaved& s, c
     loss = moe_backward(p, w.experts, s, norm_post, balance, dx, dnorm, grads);
   } else {
     // 4 - 2
-    mlp_backward(p, w.mlp, norm_post, s.gate_up, dx, dnorm, grads);
+    mlp_backward(p, w.mlp, norm_post, s, dx, dnorm, grads);
   }
   // 1 norm_post
   kernels::rmsnorm_backward(p.ctx, s.x_mid, hidden, w.post_attention_layernorm.data, s.r_post, dnorm, T,

@@ -7,10 +7,10 @@
 
 namespace frugal::model {
 
-int64_t mtp_saved_bytes(const ModelConfig& c, int64_t tokens) {
+int64_t mtp_saved_bytes(const ModelConfig& c, int64_t tokens, kernels::Operand kept) {
   // e, joined, x, out and, in backward, dx, djoined and two halves.
-  return saved_bytes(c, c.is_moe_layer(c.num_hidden_layers), tokens) + tokens * (10 * c.hidden_size + 3) * 4 +
-         64 * 16;
+  return saved_bytes(c, c.is_moe_layer(c.num_hidden_layers), tokens, kept) +
+         tokens * (10 * c.hidden_size + 3) * 4 + 64 * 16;
 }
 
 namespace {
@@ -40,7 +40,7 @@ MtpSaved mtp_forward(kernels::Ctx& ctx, Model& m, const ForwardArgs& a, const fl
   s.r_e = a.arena.alloc<float>(T);
   s.r_h = a.arena.alloc<float>(T);
   s.joined = a.arena.alloc<float>(T * 2 * hidden);
-  s.layer = alloc_saved(m.config, w.block.moe, T, &a.arena);
+  s.layer = alloc_saved(m.config, w.block.moe, T, m.operand, &a.arena);
   s.x = a.arena.alloc<float>(T * hidden);
   s.r_out = a.arena.alloc<float>(T);
   s.out = a.arena.alloc<float>(T * hidden);

@@ -21,7 +21,7 @@ struct MtpSaved {
   float* r_out = nullptr;  // [T]
   float* out = nullptr;    // [T, hidden] after shared_head.norm
 };
-int64_t mtp_saved_bytes(const ModelConfig& config, int64_t tokens);
+int64_t mtp_saved_bytes(const ModelConfig& config, int64_t tokens, kernels::Operand kept);
 
 // args.batch holds the tokens t_{i+1} at the trunk's positions i; h [T, hidden] the trunk's output. Allocates
 // from args.arena; the caller rewinds.

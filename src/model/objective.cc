@@ -41,22 +41,26 @@ void count_targets(const TokenRows& in, int64_t* main_targets, int64_t* mtp_targ
   *mtp_targets = std::count_if(second.begin(), second.end(), [](int32_t t) { return t >= 0; });
 }
 
-int64_t Objective::memory_bytes(const ModelConfig& c, int64_t rows, int64_t length, bool gradients) {
+int64_t Objective::memory_bytes(const ModelConfig& c, kernels::Operand operand, int64_t rows, int64_t length,
+                                bool gradients) {
   const int64_t T = rows * length;
+  // Without gradients a layer's values are temporary and f32; the MTP module does not make that difference.
+  const kernels::Operand trunk = gradients ? operand : kernels::Operand::kF32;
   int64_t bytes = 0;
   for (int64_t l = 0; l < c.num_hidden_layers; ++l) {
-    const int64_t layer = saved_bytes(c, c.is_moe_layer(l), T);
+    const int64_t layer = saved_bytes(c, c.is_moe_layer(l), T, trunk);
     bytes = gradients ? bytes + layer : std::max(bytes, layer);
   }
-  if (c.num_nextn_predict_layers > 0) bytes += mtp_saved_bytes(c, T);
+  if (c.num_nextn_predict_layers > 0) bytes += mtp_saved_bytes(c, T, operand);
   bytes += T * (6 * c.hidden_size + 4) * 4 + 64 * 32;
-  bytes += std::max({forward_scratch_bytes(c, T, rows), head_loss_scratch_bytes(c),
-                     gradients ? backward_scratch_bytes(c, T) : 0});
+  bytes += std::max({forward_scratch_bytes(c, T, rows, operand), head_loss_scratch_bytes(c),
+                     gradients ? backward_scratch_bytes(c, T, operand) : 0});
   return bytes;
 }
 
-Objective::Objective(const ModelConfig& config, int64_t rows, int64_t length, bool gradients)
-    : arena_(memory_bytes(config, rows, length, gradients)) {}
+Objective::Objective(const ModelConfig& config, kernels::Operand operand, int64_t rows, int64_t length,
+                     bool gradients)
+    : arena_(memory_bytes(config, operand, rows, length, gradients)) {}
 
 ObjectiveResult Objective::run(kernels::Ctx& ctx, Model& m, const ObjectiveArgs& a) {
   const int64_t T = a.input.rows * a.input.length, hidden = m.config.hidden_size;

@@ -36,8 +36,10 @@ struct ObjectiveResult {
 // The objective owns its memory: one arena, sized for `rows` x `length`, allocated once.
 class Objective {
  public:
-  Objective(const ModelConfig& config, int64_t rows, int64_t length, bool gradients);
-  static int64_t memory_bytes(const ModelConfig& config, int64_t rows, int64_t length, bool gradients);
+  Objective(const ModelConfig& config, kernels::Operand operand, int64_t rows, int64_t length,
+            bool gradients);
+  static int64_t memory_bytes(const ModelConfig& config, kernels::Operand operand, int64_t rows,
+                              int64_t length, bool gradients);
   ObjectiveResult run(kernels::Ctx& ctx, Model& model, const ObjectiveArgs& args);
 
  private:

@@ -42,6 +42,31 @@ struct BalanceContext {
   kernels::BalanceArgs args;  // alpha 0: no balance loss
 };
 
+// Where forward writes n values of a row marked * in saved.h: *rows, or temporary memory where bf16 is kept.
+inline void begin_rows(const Pass& p, const uint16_t* kept, int64_t n, float** rows) {
+  if (kept) *rows = p.arena.alloc<float>(n);
+}
+// Rounds what was written; nothing to do where f32 is kept.
+inline void keep_rows(const Pass& p, float** rows, int64_t n, uint16_t* kept) {
+  if (!kept) return;
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations", {0, 6.0 * static_cast<double>(n)},
+                                    "keep");
+  p.ctx.pool.parallel_for(n, [&](int64_t begin, int64_t end, int) {
+    p.ctx.level.narrow_bf16(*rows + begin, end - begin, kept + begin);
+  });
+  *rows = nullptr;  // temporary
+}
+// For backward.
+inline void widen_rows(const Pass& p, const uint16_t* kept, int64_t n, float** rows) {
+  if (!kept) return;
+  begin_rows(p, kept, n, rows);
+  const kernels::ProfileScope timed(p.ctx.profile, "row operations", {0, 6.0 * static_cast<double>(n)},
+                                    "keep");
+  p.ctx.pool.parallel_for(n, [&](int64_t begin, int64_t end, int) {
+    p.ctx.level.widen_bf16(kept + begin, end - begin, *rows + begin);
+  });
+}
+
 // y [rows, out] (+)= x [rows, in] W^T.
 inline void linear(const Pass& p, const Weight& w, const float* x, int64_t ldx, int64_t rows, float* y,
                    kernels::Accumulate accumulate = kernels::Accumulate::kStore) {

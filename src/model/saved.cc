@@ -9,8 +9,10 @@ void alloc_field(LayerSaved* s, Arena* arena, int64_t elements) {
   s->*Field = arena->alloc<T>(elements);
 }
 // clang-format off
-#define ROW(field, expression) \
-  {#field, alloc_field<&LayerSaved::field>, [](const ModelConfig& c, bool moe) -> int64_t { (void)c; (void)moe; return expression; }}
+#define PER_TOKEN(expression) [](const ModelConfig& c, bool moe) -> int64_t { (void)c; (void)moe; return expression; }
+#define ROW(field, expression) {#field, alloc_field<&LayerSaved::field>, nullptr, PER_TOKEN(expression)}
+#define OPERAND_ROW(field, expression) \
+  {#field, alloc_field<&LayerSaved::field>, alloc_field<&LayerSaved::field##_bf16>, PER_TOKEN(expression)}
 // clang-format on
 
 int64_t mlp_width(const ModelConfig& c, bool moe) {
@@ -25,40 +27,52 @@ const std::vector<SavedRow>& saved_rows() {
       ROW(r_in, 1),
       ROW(q_a, c.q_lora_rank),
       ROW(r_q, c.q_lora_rank ? 1 : 0),
-      ROW(q, c.num_attention_heads * c.qk_head_dim()),
+      OPERAND_ROW(q, c.num_attention_heads * c.qk_head_dim()),
       ROW(kv_a, c.kv_lora_rank + c.qk_rope_head_dim),
       ROW(r_kv, 1),
-      ROW(kv, c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim)),
-      ROW(attn, c.num_attention_heads * c.v_head_dim),
+      OPERAND_ROW(kv, c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim)),
+      OPERAND_ROW(attn, c.num_attention_heads * c.v_head_dim),
       ROW(lse, c.num_attention_heads),
       ROW(x_mid, c.hidden_size),
       ROW(r_post, 1),
-      ROW(gate_up, 2 * mlp_width(c, moe)),
+      OPERAND_ROW(gate_up, 2 * mlp_width(c, moe)),
       ROW(scores, moe ? c.n_routed_experts : 0),
       ROW(weights, routed(c, moe)),
       ROW(indices, routed(c, moe)),
       ROW(rows, routed(c, moe)),
       ROW(slots, routed(c, moe)),
-      ROW(expert_gate_up, routed(c, moe) * 2 * c.moe_intermediate_size),
+      OPERAND_ROW(expert_gate_up, routed(c, moe) * 2 * c.moe_intermediate_size),
   };
   return rows;
 }
+#undef OPERAND_ROW
 #undef ROW
+#undef PER_TOKEN
 
-LayerSaved alloc_saved(const ModelConfig& config, bool moe, int64_t tokens, Arena* arena) {
+LayerSaved alloc_saved(const ModelConfig& config, bool moe, int64_t tokens, kernels::Operand kept,
+                       Arena* arena) {
   LayerSaved s;
   for (const SavedRow& row : saved_rows()) {
     const int64_t n = row.per_token(config, moe);
-    if (n > 0) row.alloc(&s, arena, n * tokens);
+    if (n > 0)
+      (row.alloc_bf16 && kept == kernels::Operand::kBF16 ? row.alloc_bf16 : row.alloc)(&s, arena, n * tokens);
   }
   if (moe) s.offsets = arena->alloc<int32_t>(config.n_routed_experts + 1);
   return s;
 }
 
-int64_t saved_bytes(const ModelConfig& config, bool moe, int64_t tokens) {
+int64_t saved_bytes(const ModelConfig& config, bool moe, int64_t tokens, kernels::Operand kept) {
   int64_t bytes = moe ? (config.n_routed_experts + 1) * 4 + 64 : 0;
-  for (const SavedRow& row : saved_rows()) bytes += (row.per_token(config, moe) * tokens * 4 + 63) / 64 * 64;
+  for (const SavedRow& row : saved_rows()) {
+    const int64_t width = row.alloc_bf16 && kept == kernels::Operand::kBF16 ? 2 : 4;
+    bytes += (row.per_token(config, moe) * tokens * width + 63) / 64 * 64;
+  }
   return bytes;
+}
+
+WideRows wide_rows(const ModelConfig& c, bool moe) {
+  return {c.num_attention_heads * (c.qk_head_dim() + c.qk_nope_head_dim + 2 * c.v_head_dim),
+          2 * mlp_width(c, moe) + routed(c, moe) * 2 * c.moe_intermediate_size};
 }
 
 }  // namespace frugal::model

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -35,24 +36,31 @@ std::string checksum(const std::string& path) {
   return fmt::format("{:016x}", XXH3_64bits(file.bytes().data(), file.bytes().size()));
 }
 
-void write_state_tensors(const std::string& path, const model::Model& m, const float* flat) {
+// The tensor of a parameter in one of kStateFiles.
+Tensor state_tensor(size_t file, const model::Model& m, const Optimizer& optimizer, const model::Param& p) {
+  if (file == 0) return {m.masters() + p.offset(), Dtype::kF32, p.shape};
+  return file == 1 ? optimizer.exp_avg(p) : optimizer.exp_avg_sq(p);
+}
+
+void write_state_tensors(const std::string& path, size_t file, const model::Model& m,
+                         const Optimizer& optimizer) {
   std::vector<NamedTensor> tensors;
   for (const model::Param& p : m.table.params)
-    tensors.push_back({p.name, {const_cast<float*>(flat + p.offset()), Dtype::kF32, p.shape}});
+    tensors.push_back({p.name, state_tensor(file, m, optimizer, p)});
   write_safetensors(path, tensors, {});
 }
 
-void read_state_tensors(const std::string& path, const model::Model& m, float* flat) {
-  const SafetensorsFile file(path);
+void read_state_tensors(const std::string& path, size_t file, const model::Model& m,
+                        const Optimizer& optimizer) {
+  const SafetensorsFile stored(path);
   for (const model::Param& p : m.table.params) {
-    const Tensor& t = file.at(p.name);
-    if (t.shape != p.shape || t.dtype != Dtype::kF32)
+    const Tensor &from = stored.at(p.name), to = state_tensor(file, m, optimizer, p);
+    if (from.shape != to.shape || from.dtype != to.dtype)
       fail(path,
-           fmt::format("{} is {} {}, expected F32 {}", p.name, dtype_name(t.dtype), to_string(t.shape),
-                       to_string(p.shape)),
-           "the checkpoint belongs to another model");
-    const std::vector<float> values = to_f32(t);
-    std::copy(values.begin(), values.end(), flat + p.offset());
+           fmt::format("{} is {} {}, expected {} {}", p.name, dtype_name(from.dtype), to_string(from.shape),
+                       dtype_name(to.dtype), to_string(to.shape)),
+           "the checkpoint belongs to another model or another setting of `moments`");
+    std::memcpy(to.data, from.data, static_cast<size_t>(to.bytes()));
   }
 }
 
@@ -80,7 +88,7 @@ std::string damage_of(const std::string& directory) {
 }  // namespace
 
 void save_checkpoint(const std::string& run, const TrainerState& state, const model::Model& m,
-                     Optimizer& optimizer, const text::Tokenizer& tokenizer, int64_t keep) {
+                     const Optimizer& optimizer, const text::Tokenizer& tokenizer, int64_t keep) {
   const std::string target = run + "/checkpoints/" + step_name(state.step);
   if (is_directory(target)) {
     if (damage_of(target).empty()) return;  // the same step was saved before a restart
@@ -91,9 +99,8 @@ void save_checkpoint(const std::string& run, const TrainerState& state, const mo
   make_directories(tmp + "/trainer");
   model::save_model(m, tmp);
   tokenizer.save(tmp);
-  const float* const flats[] = {m.masters(), optimizer.exp_avg(), optimizer.exp_avg_sq()};
   for (size_t i = 0; i < 3; ++i)
-    write_state_tensors(tmp + "/trainer/" + kStateFiles[i] + ".safetensors", m, flats[i]);
+    write_state_tensors(tmp + "/trainer/" + kStateFiles[i] + ".safetensors", i, m, optimizer);
   const json s = {{"step", state.step},
                   {"loader", {{"epoch", state.loader.epoch}, {"position", state.loader.position}}},
                   {"data_fingerprint", fmt::format("{:016x}", state.data_fingerprint)},
@@ -124,9 +131,8 @@ std::string newest_checkpoint(const std::string& run) {
 
 TrainerState load_checkpoint(kernels::Ctx& ctx, const std::string& directory, model::Model* m,
                              Optimizer* optimizer) {
-  float* const flats[] = {m->masters(), optimizer->exp_avg(), optimizer->exp_avg_sq()};
   for (size_t i = 0; i < 3; ++i)
-    read_state_tensors(directory + "/trainer/" + kStateFiles[i] + ".safetensors", *m, flats[i]);
+    read_state_tensors(directory + "/trainer/" + kStateFiles[i] + ".safetensors", i, *m, *optimizer);
   TrainerState state;
   const std::string file = directory + "/trainer/state.json";
   try {

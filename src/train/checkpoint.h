@@ -20,7 +20,7 @@ struct TrainerState {
 };
 
 void save_checkpoint(const std::string& run, const TrainerState& state, const model::Model& model,
-                     Optimizer& optimizer, const text::Tokenizer& tokenizer, int64_t keep);
+                     const Optimizer& optimizer, const text::Tokenizer& tokenizer, int64_t keep);
 
 // The newest checkpoint of a run whose checksums hold; damaged ones are named in a warning. Throws Error if
 // none is left.

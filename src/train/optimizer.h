@@ -1,6 +1,10 @@
-// AdamW over the flat parameter buffer, global-norm clipping, and the router bias update.
+// AdamW over the flat parameter buffer, with clipping and packing in the same pass, and the router bias
+// update.
 #pragma once
 
+#include <vector>
+
+#include "base/dtype.h"
 #include "model/model.h"
 #include "train/recipe.h"
 
@@ -12,20 +16,42 @@ struct AdamwSettings {
 
 class Optimizer {
  public:
-  explicit Optimizer(const model::Model& model);
+  // moments: kF32, or kBF16 as DeepSeek-V3 keeps them (report, section 3.3.3): arithmetic stays f32, what is
+  // stored is rounded.
+  Optimizer(const model::Model& model, Dtype moments);
 
-  // One step on gradients `grads` (flat, table order); `t` counts from 1. Returns the gradient norm before
-  // clipping.
+  // One step on gradients `grads` (flat, table order); `t` counts from 1. A stripe of rows is updated and,
+  // while it lies in the cache, packed for the products of the next step, whose version is t. Returns the
+  // gradient norm before clipping.
   double step(kernels::Ctx& ctx, model::Model& model, const float* grads, const AdamwSettings& settings,
               double learning_rate, int64_t t);
   void reset();
 
-  float* exp_avg() { return exp_avg_.get(); }
-  float* exp_avg_sq() { return exp_avg_sq_.get(); }
+  Dtype moments() const { return moments_; }
+  Tensor exp_avg(const model::Param& p) const { return view(exp_avg_, p); }
+  Tensor exp_avg_sq(const model::Param& p) const { return view(exp_avg_sq_, p); }
+
+  // Bytes that the constructor allocates.
+  static int64_t memory_bytes(int64_t elements, Dtype moments) { return 2 * elements * dtype_size(moments); }
 
  private:
+  // Rows of a weight that one thread updates and packs together.
+  struct Stripe {
+    model::Weight* weight;
+    int64_t row, rows;
+    bool weight_decay;
+  };
+  void list_stripes(const model::Model& model);
+  void update(const kernels::Level& level, kernels::AdamwArgs args, int64_t offset, int64_t n) const;
+  Tensor view(const AlignedPtr<std::byte>& memory, const model::Param& p) const {
+    return {memory.get() + p.offset() * dtype_size(moments_), moments_, p.shape};
+  }
+
   int64_t elements_;
-  AlignedPtr<float> exp_avg_, exp_avg_sq_;
+  Dtype moments_;
+  AlignedPtr<std::byte> exp_avg_, exp_avg_sq_;
+  std::vector<Stripe> stripes_;
+  std::vector<int64_t> starts_;  // elements in the stripes before each
 };
 
 // sqrt of the sum of squares: f32 row sums of 4,096 elements, added in double, ascending.

@@ -76,6 +76,8 @@ const std::vector<RecipeOption>& recipe_options() {
       INT(seed, 0, kBig, "of initial values and data order"),
       INT(threads, 0, 4096, "0: every core that the process may use"),
       TEXT(precision, "bf16 or f32: operands of the products"),
+      TEXT(moments,
+           "bf16 or f32: what AdamW's two moments are kept in; bf16 takes 4 bytes less per parameter"),
       INT(save_every, 0, kBig, "steps between checkpoints; 0: only at the end"),
       INT(keep_checkpoints, 1, 1 << 20, "newest checkpoints that are kept"),
       INT(eval_every, 0, kBig, "steps between validations; 0: never"),
@@ -240,6 +242,8 @@ kernels::Operand operand_of(const Recipe& r) {
   return r.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16;
 }
 
+Dtype moments_of(const Recipe& r) { return r.moments == "bf16" ? Dtype::kBF16 : Dtype::kF32; }
+
 void check_recipe(const Recipe& r) {
   model::check_config(r.model, "recipe");
   // Every expert of every layer is a row of the parameter table; Kimi-K2 has 23,000.
@@ -251,6 +255,8 @@ void check_recipe(const Recipe& r) {
          fmt::format("at most {} experts in all layers", kMaxExperts));
   if (r.precision != "bf16" && r.precision != "f32")
     fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
+  if (r.moments != "bf16" && r.moments != "f32")
+    fail("recipe", "moments = '" + r.moments + "' is not implemented", "use bf16 or f32");
   if (r.data.empty()) fail("recipe", "names no data", "add data=FILE");
   if (r.out.empty()) fail("recipe", "names no run directory", "add out=DIR");
   if (r.sequence_length > r.model.max_position_embeddings)

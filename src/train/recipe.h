@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/dtype.h"
 #include "kernels/level.h"
 #include "model/config.h"
 
@@ -33,6 +34,7 @@ struct Recipe {
   int64_t seed = 1;
   int64_t threads = 0;
   std::string precision = "bf16";
+  std::string moments = "f32";
   int64_t save_every = 0, keep_checkpoints = 3, eval_every = 100, sample_every = 200, sample_tokens = 96;
   std::string sample_prompt;
 
@@ -74,6 +76,8 @@ Recipe read_recipe(const std::string& file, const std::vector<std::string>& sett
 void check_recipe(const Recipe& recipe);
 // The type of the products' operands that a checked recipe's `precision` names.
 kernels::Operand operand_of(const Recipe& recipe);
+// The type of AdamW's moments.
+Dtype moments_of(const Recipe& recipe);
 std::string recipe_to_toml(const Recipe& recipe);
 
 }  // namespace frugal::train

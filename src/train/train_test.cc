@@ -51,7 +51,7 @@ TEST(Optimizer, StepEqualsADoubleReference) {
   const size_t n = static_cast<size_t>(m->table.elements);
   const std::vector<float> grads = test::normal("gradient", m->table.elements, 0.3);
   std::vector<double> p(m->masters(), m->masters() + n), avg(n, 0), sq(n, 0);
-  Optimizer optimizer(*m);
+  Optimizer optimizer(*m, Dtype::kF32);
   double sum = 0;
   for (const float g : grads) sum += static_cast<double>(g) * static_cast<double>(g);
   for (int64_t t = 1; t <= 3; ++t) {
@@ -72,6 +72,45 @@ TEST(Optimizer, StepEqualsADoubleReference) {
     }
     for (size_t i = 0; i < n; ++i)
       ASSERT_NEAR(static_cast<double>(m->masters()[i]), p[i], 2e-6) << i << " step " << t;
+  }
+}
+
+// bf16 moments: every value of a step is the f32 step from the rounded moments, and the panels are those of
+// the new weights.
+TEST(Optimizer, Bf16MomentsAreRoundedOncePerStep) {
+  kernels::Ctx ctx(2);
+  auto wide = test::make_model(ctx, test::v3_config(), kernels::Operand::kBF16);
+  auto half = test::make_model(ctx, test::v3_config(), kernels::Operand::kBF16);
+  Optimizer reference(*wide, Dtype::kF32), optimizer(*half, Dtype::kBF16);
+  const auto bytes = static_cast<size_t>(wide->table.elements) * sizeof(float);
+  for (int64_t t = 1; t <= 4; ++t) {
+    const auto grads = test::normal("gradient " + std::to_string(t), wide->table.elements, 0.3);
+    reference.step(ctx, *wide, grads.data(), {}, 1e-2, t);
+    optimizer.step(ctx, *half, grads.data(), {}, 1e-2, t);
+    ASSERT_EQ(std::memcmp(wide->masters(), half->masters(), bytes), 0) << t;
+    for (const model::Param& p : wide->table.params) {
+      for (const auto& [f32, bf16] : {std::pair{reference.exp_avg(p), optimizer.exp_avg(p)},
+                                      std::pair{reference.exp_avg_sq(p), optimizer.exp_avg_sq(p)}}) {
+        for (int64_t i = 0; i < p.elements(); ++i) {
+          float& x = f32.as<float>()[i];
+          ASSERT_EQ(bf16.as<uint16_t>()[i], bf16_from_f32(x)) << p.name << " " << i;
+          x = f32_from_bf16(bf16.as<uint16_t>()[i]);  // what the next step of the other starts from
+        }
+      }
+    }
+    if (t < 4) continue;
+    for (const model::Param& p : half->table.params) {
+      if (p.row != 0 || !half->needs_panels(*p.weight)) continue;
+      const kernels::Matrix& m = p.weight->matrix;
+      const auto size = static_cast<size_t>(kernels::packed_b_bytes(m.out, m.in, m.operand));
+      const auto transposed_size = static_cast<size_t>(kernels::packed_b_bytes(m.in, m.out, m.operand));
+      std::vector<char> panels(size), transposed(transposed_size);
+      kernels::pack_b_rows(ctx, p.weight->data, m.in, m.out, m.in, m.operand, panels.data());
+      kernels::pack_b_cols(ctx, p.weight->data, m.in, m.in, m.out, m.operand, transposed.data());
+      ASSERT_EQ(std::memcmp(panels.data(), m.panels, size), 0) << p.name;
+      ASSERT_EQ(std::memcmp(transposed.data(), m.panels_transposed, transposed_size), 0) << p.name;
+      ASSERT_EQ(m.version, t);
+    }
   }
 }
 

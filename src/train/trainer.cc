@@ -43,8 +43,10 @@ int64_t parameter_count(const model::ModelConfig& c) {
 
 // Weights and panels; gradients and two moments; activations.
 int64_t training_bytes(const Recipe& r) {
-  return model::Model::memory_bytes(r.model, operand_of(r), true) + 3 * parameter_count(r.model) * 4 +
-         model::Objective::memory_bytes(r.model, rows_per_pass(r), r.sequence_length, true);
+  const int64_t parameters = parameter_count(r.model);
+  return model::Model::memory_bytes(r.model, operand_of(r), true) + parameters * 4 +
+         Optimizer::memory_bytes(parameters, moments_of(r)) +
+         model::Objective::memory_bytes(r.model, operand_of(r), rows_per_pass(r), r.sequence_length, true);
 }
 
 std::string plan_text(const Recipe& r) {
@@ -120,8 +122,8 @@ void Trainer::build() {
   require_memory(training_bytes(recipe_), "training", "lower batch or microbatch, or take a smaller model");
   const kernels::Operand operand = operand_of(recipe_);
   model_ = std::make_unique<model::Model>(recipe_.model, operand, true);
-  optimizer_ = std::make_unique<Optimizer>(*model_);
-  objective_ = std::make_unique<model::Objective>(recipe_.model, rows_per_pass(recipe_),
+  optimizer_ = std::make_unique<Optimizer>(*model_, moments_of(recipe_));
+  objective_ = std::make_unique<model::Objective>(recipe_.model, operand, rows_per_pass(recipe_),
                                                   recipe_.sequence_length, true);
   grads_ = aligned_array<float>(model_->table.elements);
 }
@@ -166,7 +168,6 @@ StepReport Trainer::step() {
   update_router_bias(*model_, counts, bias_update_speed_at(recipe_, state_.step));
   report.expert_load = load_ratio(counts);
   ++state_.step;
-  model_->pack(ctx_, state_.step);
   return report;
 }
 

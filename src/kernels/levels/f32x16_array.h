@@ -52,6 +52,12 @@ static inline float round_bf16_1(float x) {
   return float_of((u + 0x7fffu + ((u >> 16) & 1u)) & 0xffff0000u);
 }
 static inline f32x16 round_bf16(f32x16 a) { FRUGAL_EACH(round_bf16_1(a.v[i])); }
+static inline f32x16 load_bf16(const uint16_t* p) {
+  FRUGAL_EACH(float_of(static_cast<uint32_t>(p[i]) << 16));
+}
+static inline void store_bf16(uint16_t* p, f32x16 a) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<uint16_t>(bits_of(round_bf16_1(a.v[i])) >> 16);
+}
 // bits(a) + (bits(t) << 23): multiplies a by 2^n when t is n plus the rounding constant of exp().
 static inline f32x16 add_exponent(f32x16 a, f32x16 t) {
   FRUGAL_EACH(float_of(bits_of(a.v[i]) + (bits_of(t.v[i]) << 23)));

@@ -64,6 +64,18 @@ static inline __m256 round_bf16_8(__m256 x) {
 }
 static inline f32x16 round_bf16(f32x16 a) { return {round_bf16_8(a.lo), round_bf16_8(a.hi)}; }
 
+static inline __m256 load_bf16_8(const uint16_t* p) {
+  const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+}
+static inline f32x16 load_bf16(const uint16_t* p) { return {load_bf16_8(p), load_bf16_8(p + 8)}; }
+static inline void store_bf16(uint16_t* p, f32x16 a) {
+  const __m256i lo = _mm256_srli_epi32(_mm256_castps_si256(round_bf16_8(a.lo)), 16);
+  const __m256i hi = _mm256_srli_epi32(_mm256_castps_si256(round_bf16_8(a.hi)), 16);
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(lo, hi), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), packed);
+}
+
 static inline __m256 add_exponent_8(__m256 a, __m256 t) {
   return _mm256_castsi256_ps(
       _mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));

@@ -35,6 +35,14 @@ static inline f32x16 round_bf16(f32x16 a) {
   r = _mm512_mask_and_epi32(r, zero, u, _mm512_set1_epi32(static_cast<int>(0x80000000u)));
   return {_mm512_castsi512_ps(r)};
 }
+static inline f32x16 load_bf16(const uint16_t* p) {
+  const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
+}
+static inline void store_bf16(uint16_t* p, f32x16 a) {
+  const __m512i high = _mm512_srli_epi32(_mm512_castps_si512(round_bf16(a).v), 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(high));
+}
 static inline f32x16 add_exponent(f32x16 a, f32x16 t) {
   return {_mm512_castsi512_ps(
       _mm512_add_epi32(_mm512_castps_si512(a.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};

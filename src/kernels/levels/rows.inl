@@ -69,6 +69,24 @@ static inline f32x16 sigmoid16(f32x16 x) { return div(set1(1.0f), add(set1(1.0f)
 static void round_bf16_row(const float* x, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return round_bf16(take(x + i, m)); });
 }
+static void narrow_bf16(const float* x, int64_t n, uint16_t* y) {
+  each16(
+      n, [&](int64_t i) { store_bf16(y + i, load(x + i)); },
+      [&](int64_t i, int m) {
+        uint16_t rest[16];
+        store_bf16(rest, load_first(x + i, m, 0.0f));
+        for (int j = 0; j < m; ++j) y[i + j] = rest[j];
+      });
+}
+static void widen_bf16(const uint16_t* x, int64_t n, float* y) {
+  each16(
+      n, [&](int64_t i) { store(y + i, load_bf16(x + i)); },
+      [&](int64_t i, int m) {
+        uint16_t rest[16] = {};
+        for (int j = 0; j < m; ++j) rest[j] = x[i + j];
+        store_first(y + i, m, load_bf16(rest));
+      });
+}
 static void add_row(const float* a, const float* b, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return add(take(a + i, m), take(b + i, m)); });
 }
