@@ -49,7 +49,8 @@ TEST(Tree, IncludesFollowTheArrows) {
       {"train", {"base", "kernels", "model", "infer", "text", "data"}},
       {"eval", {"base", "kernels", "model", "infer", "text", "data", "train"}},
       {"cost", {"base", "kernels", "model"}},
-      {"cli", {"cost", "base", "kernels", "model", "infer", "text", "data", "train", "eval"}},
+      {"report", {"base", "kernels", "model", "train", "cost"}},
+      {"cli", {"cost", "base", "kernels", "model", "infer", "text", "data", "train", "eval", "report"}},
   };
   const std::regex include("#include \"([a-z]+)/");
   size_t seen = 0;

@@ -30,5 +30,6 @@ void add_eval_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
+void add_report_command(CLI::App& app);
 
 }  // namespace frugal::cli

@@ -20,6 +20,7 @@
 #include "data/corpus.h"
 #include "kernels/machine.h"
 #include "model/flops.h"
+#include "report/live_report.h"
 #include "train/checkpoint.h"
 
 namespace frugal::cli {
@@ -135,6 +136,7 @@ Trained train_watched(train::Trainer& trainer, const kernels::Machine& machine, 
   const train::Recipe& r = trainer.recipe();
   const double tokens_per_step = static_cast<double>(r.batch * r.sequence_length);
   const double flops = 3 * model::forward_flops_per_token(r.model, r.sequence_length, true);
+  report::LiveReport report(trainer);
   DemoScreen screen(tokens_per_step, flops, machine.flops);
   cost::EnergyMeter meter(trainer.ctx().pool.size());
   const auto start = std::chrono::steady_clock::now();
@@ -143,6 +145,7 @@ Trained train_watched(train::Trainer& trainer, const kernels::Machine& machine, 
   uint64_t quizzes = static_cast<uint64_t>(first_step);
   train::RunView view;
   view.line = [&](const std::string& text) { screen.line(text); };
+  view.logged = [&](const std::string& text) { report.logged(text); };
   view.progress = [&](const train::Progress& p) {
     screen.progress(p);
     if (course && seconds_since(last_quiz) >= kQuizSeconds) {

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/build.h"
 #include "base/error.h"
 #include "cli/commands.h"
 
@@ -29,12 +30,13 @@ int flushed(int status) {
 // Exit codes: 0 done, 1 failed, 2 wrong usage.
 int main(int argc, char** argv) {
   CLI::App app{"frugal: train and run DeepSeek-V3-class language models on hardware that people have"};
-  app.set_version_flag("--version", "frugal 0.1.0");
+  app.set_version_flag("--version", fmt::format("frugal {}", frugal::kVersion));
   app.require_subcommand(1);
   app.failure_message(CLI::FailureMessage::help);
   frugal::cli::add_tokenizer_command(app);
   frugal::cli::add_data_command(app);
   frugal::cli::add_train_command(app);
+  frugal::cli::add_report_command(app);
   frugal::cli::add_generate_command(app);
   frugal::cli::add_demo_command(app);
   frugal::cli::add_chat_command(app);

@@ -1,10 +1,15 @@
 // frugal train RECIPE key=value ... | frugal train --resume DIR [key=value ...]
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "cli/commands.h"
+#include "report/live_report.h"
+#include "report/run_line.h"
 #include "train/trainer.h"
 
 namespace frugal::cli {
@@ -38,10 +43,25 @@ std::string keys_help() {
   return text;
 }
 
+// False: interrupted, and saved.
+bool run_watched(train::Trainer& trainer) {
+  ProgressLine line;
+  report::LossHistory losses;
+  report::LiveReport report(trainer);
+  train::RunView view;
+  view.line = [&](const std::string& text) { line.print(text); };
+  view.logged = [&](const std::string& text) { report.logged(text); };
+  view.progress = [&](const train::Progress& p) {
+    losses.add(p.report.loss);
+    line.show(report::run_line(p, losses, detect_terminal(STDERR_FILENO)));
+  };
+  return trainer.run(view);
+}
+
 void run(Options o) {
   if (!o.resume.empty()) {
     if (o.dry_run) fail("--dry-run", "does not go with --resume", "leave one of them out");
-    if (!train::Trainer::resume(o.resume, o.words)->run()) throw ExitStatus{kInterrupted};
+    if (!run_watched(*train::Trainer::resume(o.resume, o.words))) throw ExitStatus{kInterrupted};
     return;
   }
   if (o.words.empty()) throw CLI::RequiredError("recipe (a file or a preset), or --resume DIR,");
@@ -54,7 +74,7 @@ void run(Options o) {
     std::fputs(train::plan_text(recipe).c_str(), stdout);
     return;
   }
-  if (!train::Trainer::start(recipe)->run()) throw ExitStatus{kInterrupted};
+  if (!run_watched(*train::Trainer::start(recipe))) throw ExitStatus{kInterrupted};
 }
 }  // namespace
 

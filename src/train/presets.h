@@ -1,4 +1,4 @@
-// The recipes of configs/*.toml, embedded at build time (cmake/embed_presets.cmake).
+// The recipes of configs/*.toml, embedded at build time (cmake/embed_files.cmake).
 #pragma once
 
 #include <string_view>

@@ -68,6 +68,7 @@ const std::vector<RecipeOption>& recipe_options() {
        "such a tokenizer cuts words in capitals into letters"},
       INT(sequence_length, 2, 1 << 24, "tokens per row"),
       // run
+      TEXT(preset, "what the recipe was made from; recorded for `frugal report`, changes nothing"),
       TEXT(out, "run directory; must not hold a run"),
       INT(steps, 1, kBig, "optimizer steps"),
       REAL(minutes, 0, 1e6, "> 0: measure this machine and fit steps to the time"),
@@ -84,6 +85,9 @@ const std::vector<RecipeOption>& recipe_options() {
       INT(sample_every, 0, kBig, "steps between samples; 0: never"),
       INT(sample_tokens, 1, 1 << 20, "tokens of a sample"),
       TEXT(sample_prompt, "text that samples continue"),
+      INT(log_experts_every, 0, kBig, "steps between log lines of expert loads and router biases; 0: never"),
+      {"tensorboard", RecipeField([](Recipe& r) -> bool& { return r.tensorboard; }), 0, 0,
+       "also write TensorBoard event files to OUT/tensorboard"},
       // optimizer
       REAL(learning_rate, 0, 10, "peak of the schedule"),
       REAL(beta1, 0, 0.999999, "AdamW"),
@@ -228,6 +232,7 @@ Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::str
     if (name != file_or_preset) continue;
     Recipe r;
     apply_toml(&r, std::string(name) + ".toml", text);
+    r.preset = name;
     return finish(std::move(r), settings);
   }
   if (!file_exists(file_or_preset)) {

@@ -26,6 +26,7 @@ struct Recipe {
   int64_t sequence_length = 256;
 
   // run
+  std::string preset;  // what the recipe was made from; empty: a file
   std::string out;
   int64_t steps = 1000;
   double minutes = 0;      // > 0: steps are fitted to this much time on this machine
@@ -36,6 +37,8 @@ struct Recipe {
   std::string precision = "bf16";
   std::string moments = "f32";
   int64_t save_every = 0, keep_checkpoints = 3, eval_every = 100, sample_every = 200, sample_tokens = 96;
+  int64_t log_experts_every = 10;
+  bool tensorboard = false;
   std::string sample_prompt;
 
   // optimizer: AdamW

@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "infer/engine.h"
+#include "kernels/machine.h"
 #include "model/flops.h"
+#include "train/machine_record.h"
 #include "train/run_data.h"
 #include "train/schedule.h"
 
@@ -126,6 +128,7 @@ void Trainer::build() {
   objective_ = std::make_unique<model::Objective>(recipe_.model, operand, rows_per_pass(recipe_),
                                                   recipe_.sequence_length, true);
   grads_ = aligned_array<float>(model_->table.elements);
+  gradient_groups_ = gradient_groups(recipe_.model, model_->table);
 }
 
 StepReport Trainer::step() {
@@ -166,7 +169,9 @@ StepReport Trainer::step() {
          fmt::format("loss {} and gradient norm {} are not finite", report.loss, report.grad_norm),
          "lower learning_rate; the last checkpoint is unharmed");
   update_router_bias(*model_, counts, bias_update_speed_at(recipe_, state_.step));
+  report.grad_norms = group_gradient_norms(ctx_, grads_.get(), gradient_groups_);
   report.expert_load = load_ratio(counts);
+  report.expert_tokens = std::move(counts);
   ++state_.step;
   return report;
 }
@@ -249,25 +254,16 @@ void Trainer::save() {
   saved_step_ = state_.step;
 }
 
-bool Trainer::run() {
-  ProgressLine line;
-  RunView view;
-  view.line = [&](const std::string& text) { line.print(text); };
-  view.progress = [&](const Progress& p) {
-    line.show(fmt::format("step {}/{}  loss {:.4f}  mtp {:.4f}  lr {:.2e}  |g| {:.2f}  {} tok/s  ETA {}",
-                          p.step, p.steps, p.smooth_loss, p.report.mtp_loss, p.report.learning_rate,
-                          p.report.grad_norm, format_count(p.tokens_per_second),
-                          format_seconds(p.eta_seconds)));
-  };
-  return run(view);
-}
-
 bool Trainer::run(const RunView& view) {
   const InterruptGuard interrupt(true);
   const auto start = std::chrono::steady_clock::now();
   const int64_t first_step = state_.step;
   const double tokens_per_step = static_cast<double>(recipe_.batch * recipe_.sequence_length);
   double step_seconds = 0, training_seconds = 0;
+  if (state_.step < recipe_.steps) {
+    peak_flops_ = kernels::fma_peak(ctx_);
+    write_machine_record(recipe_, ctx_, peak_flops_);
+  }
   while (state_.step < recipe_.steps && !interrupt.interrupted()) {
     const auto step_start = std::chrono::steady_clock::now();
     const StepReport r = step();
@@ -275,10 +271,12 @@ bool Trainer::run(const RunView& view) {
     training_seconds += seconds;
     step_seconds = step_seconds == 0 ? seconds : 0.9 * step_seconds + 0.1 * seconds;
     smooth_loss_ = smooth_loss_ == 0 ? r.loss : 0.95 * smooth_loss_ + 0.05 * r.loss;
-    log_step(r, seconds);
+    log_step(r, seconds, view);
     const double eta = seconds_since(start) / static_cast<double>(state_.step - first_step) *
                        static_cast<double>(recipe_.steps - state_.step);
-    view.progress({state_.step, recipe_.steps, smooth_loss_, tokens_per_step / step_seconds, eta, r});
+    const double rate = tokens_per_step / step_seconds;
+    if (view.progress)
+      view.progress({state_.step, recipe_.steps, smooth_loss_, rate, eta, peak_share(rate), r});
     const bool last = state_.step == recipe_.steps;
     if (recipe_.eval_every > 0 && (state_.step % recipe_.eval_every == 0 || last)) report_validation(view);
     if (recipe_.sample_every > 0 && (state_.step % recipe_.sample_every == 0 || last)) report_sample(view);
@@ -286,27 +284,52 @@ bool Trainer::run(const RunView& view) {
   }
   if (state_.step > first_step && saved_step_ != state_.step) save();
   if (state_.step > first_step) write_receipt(training_seconds, first_step, view);
-  if (state_.step < recipe_.steps)
+  if (state_.step < recipe_.steps && view.line)
     view.line(fmt::format("interrupted after step {}, which is saved; `frugal train --resume {}` continues",
                           state_.step, recipe_.out));
   return state_.step == recipe_.steps;
 }
 
-void Trainer::log(const std::string& line) {
+void Trainer::log(const std::string& line, const RunView& view) {
   FILE* f = std::fopen((recipe_.out + "/log.jsonl").c_str(), "a");
   if (f == nullptr) fail(recipe_.out + "/log.jsonl", "cannot be opened", "check the permissions");
   const bool written = std::fprintf(f, "%s\n", line.c_str()) > 0;
   if (std::fclose(f) != 0 || !written)
     fail(recipe_.out + "/log.jsonl", "cannot be written", "free disk space and resume the run");
+  if (view.logged) view.logged(line);
 }
 
-void Trainer::log_step(const StepReport& r, double seconds) {
+double Trainer::peak_share(double tokens_per_second) const {
+  return tokens_per_second * 3 *
+         model::forward_flops_per_token(recipe_.model, recipe_.sequence_length, true) / peak_flops_;
+}
+
+void Trainer::log_step(const StepReport& r, double seconds, const RunView& view) {
   json line = {{"step", state_.step}, {"loss", r.loss}, {"lr", r.learning_rate}, {"grad_norm", r.grad_norm}};
   if (r.mtp_loss > 0) line["mtp_loss"] = r.mtp_loss;
   if (r.balance > 0) line["balance_loss"] = r.balance;
   if (!r.expert_load.empty()) line["expert_load"] = r.expert_load;
+  line["grad_norms"] = r.grad_norms;
+  const double rate = static_cast<double>(recipe_.batch * recipe_.sequence_length) / seconds;
   line["seconds"] = seconds;
-  log(line.dump());
+  line["tokens_per_second"] = rate;
+  line["peak_share"] = peak_share(rate);
+  log(line.dump(), view);
+  if (recipe_.log_experts_every > 0 && state_.step % recipe_.log_experts_every == 0 &&
+      !r.expert_tokens.empty())
+    log_experts(r, view);
+}
+
+void Trainer::log_experts(const StepReport& r, const RunView& view) {
+  json biases = json::array();
+  for (const model::Param& p : model_->table.params) {
+    if (p.kind != model::ParamKind::kBias) continue;
+    json bias = json::array();
+    // The shortest text of the float: 0.001, not 0.0010000000474974513.
+    for (int64_t e = 0; e < p.elements(); ++e) bias.push_back(std::stod(fmt::format("{}", p.data()[e])));
+    biases.push_back(std::move(bias));
+  }
+  log(json{{"step", state_.step}, {"expert_tokens", r.expert_tokens}, {"router_bias", biases}}.dump(), view);
 }
 
 void Trainer::report_validation(const RunView& view) {
@@ -324,8 +347,8 @@ void Trainer::report_validation(const RunView& view) {
     text += fmt::format("; MTP {:.4f}, {:.0f} % of its drafts accepted", v.mtp_bits_per_byte,
                         100 * v.mtp_acceptance);
   }
-  log(line.dump());
-  view.line(text);
+  log(line.dump(), view);
+  if (view.line) view.line(text);
 }
 
 std::string Trainer::sample_text() {
@@ -356,7 +379,7 @@ void Trainer::report_sample(const RunView& view) {
   write_file_atomic(fmt::format("{}/samples/step-{:08d}.txt", recipe_.out, state_.step), text + "\n");
   std::string indented;
   for (const char c : text) indented += c == '\n' ? std::string("\n  | ") : std::string(1, c);
-  view.line(fmt::format("step {}  sample\n  | {}", state_.step, indented));
+  if (view.line) view.line(fmt::format("step {}  sample\n  | {}", state_.step, indented));
 }
 
 void Trainer::write_receipt(double seconds, int64_t first_step, const RunView& view) {
@@ -375,6 +398,7 @@ void Trainer::write_receipt(double seconds, int64_t first_step, const RunView& v
                         {"precision", recipe_.precision},
                         {"best_validation_bits_per_byte", state_.best_validation}};
   write_file_atomic(recipe_.out + "/receipt.json", receipt.dump(2) + "\n");
+  if (!view.line) return;
   view.line(fmt::format(
       "receipt     {} tokens in {} of training ({} tok/s), {:.2f} TFLOP at {:.0f} GFLOP/s -> {}/receipt.json",
       format_count(tokens), format_seconds(seconds), format_count(tokens / seconds), flops * 1e-12,

@@ -12,6 +12,7 @@
 #include "model/objective.h"
 #include "text/tokenizer.h"
 #include "train/checkpoint.h"
+#include "train/gradient_groups.h"
 #include "train/recipe.h"
 
 namespace frugal::train {
@@ -24,19 +25,24 @@ struct Validation {
 
 struct StepReport {
   double loss = 0, mtp_loss = 0, balance = 0, grad_norm = 0, learning_rate = 0;
-  std::vector<double> expert_load;  // max / mean per MoE layer, MTP last
+  std::vector<double> grad_norms;                   // per gradient group (train/gradient_groups.h)
+  std::vector<double> expert_load;                  // max / mean per MoE layer, MTP last
+  std::vector<std::vector<int64_t>> expert_tokens;  // the tokens of each expert, in the same order
 };
 
 struct Progress {
   int64_t step = 0, steps = 0;
   double smooth_loss = 0;  // nats, mean over about 20 steps
   double tokens_per_second = 0, eta_seconds = 0;
+  double peak_share = 0;  // of the cores' measured f32 peak; 0: unknown
   StepReport report;
 };
-// Who is told what a run does: after every step, and of lines that should stay.
+// Who is told what a run does: after every step, of lines that should stay, and of every line of log.jsonl.
+// Functions may be unset.
 struct RunView {
   std::function<void(const Progress&)> progress;
   std::function<void(const std::string&)> line;
+  std::function<void(const std::string&)> logged;
 };
 
 // Parameters, FLOPs per token and memory of a run, as text.
@@ -54,8 +60,7 @@ class Trainer {
                                          const std::vector<std::string>& settings);
 
   // Until recipe.steps. False: SIGINT or SIGTERM ended it after a step, which is saved.
-  bool run();
-  bool run(const RunView& view);
+  bool run(const RunView& view = {});
   StepReport step();
   Validation validate();
   // Continues recipe.sample_prompt; seed and weights decide the text.
@@ -74,8 +79,10 @@ class Trainer {
   void load_data(const std::string& tokenizer_source);
   void build();
   void fit_steps_to_minutes();
-  void log(const std::string& json_line);
-  void log_step(const StepReport& report, double seconds);
+  void log(const std::string& json_line, const RunView& view);
+  void log_step(const StepReport& report, double seconds, const RunView& view);
+  void log_experts(const StepReport& report, const RunView& view);
+  double peak_share(double tokens_per_second) const;
   void report_validation(const RunView& view);
   void report_sample(const RunView& view);
   void write_receipt(double seconds, int64_t first_step, const RunView& view);
@@ -91,6 +98,8 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<model::Objective> objective_;
   AlignedPtr<float> grads_;
+  std::vector<GradientGroup> gradient_groups_;
+  double peak_flops_ = 0;  // measured when a run starts
   TrainerState state_;
   double smooth_loss_ = 0;
   int64_t saved_step_ = -1;

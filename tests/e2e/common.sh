@@ -113,4 +113,4 @@ levels() {
 
 # Steps, in the log's order; the same with the numbers that must not depend on anything.
 log_steps() { grep '"loss"' "$1/log.jsonl" | sed 's/.*"step":\([0-9]*\).*/\1/'; }
-log_values() { sed 's/"seconds":[^,}]*//' "$1/log.jsonl"; }
+log_values() { sed -E 's/"(seconds|tokens_per_second|peak_share)":[^,}]*//g' "$1/log.jsonl"; }

@@ -1,0 +1,33 @@
+// The report of a run that goes on: takes the run's log lines and rewrites the page now and then.
+#pragma once
+
+#include <chrono>
+
+#include "report/run_data.h"
+#include "train/trainer.h"
+
+namespace frugal::report {
+
+class LiveReport {
+ public:
+  // Reads what a resumed run has logged already.
+  explicit LiveReport(const train::Trainer& trainer);
+  // Writes the page for the last time if the run has done anything.
+  ~LiveReport();
+  LiveReport(const LiveReport&) = delete;
+  LiveReport& operator=(const LiveReport&) = delete;
+
+  void logged(const std::string& line);
+
+ private:
+  void write(RunState state);
+
+  train::Recipe recipe_;
+  RunLog log_;
+  int64_t first_step_;
+  std::chrono::steady_clock::time_point start_, last_;
+  double interval_ = 0;  // seconds from the end of one writing to the next
+  bool changed_ = false, failed_ = false;
+};
+
+}  // namespace frugal::report
