@@ -101,29 +101,6 @@ double fma_peak(const Level& level) {
   return best;
 }
 
-double fma_peak(Ctx& ctx) {
-  constexpr double kRunSeconds = 3e-3;
-  constexpr int kRuns = 8;
-  const auto seconds = [&](int64_t rounds) {
-    const auto start = Clock::now();
-    volatile float sink = ctx.level.fma_chain(rounds);
-    (void)sink;
-    return since(start);
-  };
-  int64_t rounds = 256;
-  while (seconds(rounds) < kRunSeconds) rounds *= 2;
-  double best = 0;
-  for (int run = 0; run < kRuns; ++run) {
-    const auto start = Clock::now();
-    ctx.pool.parallel_for(ctx.pool.size(), [&](int64_t begin, int64_t end, int) {
-      for (int64_t t = begin; t < end; ++t) seconds(rounds);
-    });
-    const double operations = 2.0 * 16 * static_cast<double>(rounds) * ctx.level.fma_chains * ctx.pool.size();
-    best = std::max(best, operations / since(start));
-  }
-  return best;
-}
-
 Machine measure_machine(Ctx& ctx, Operand operand) {
   Machine m;
   m.cpu = cpu_name();

@@ -17,8 +17,6 @@ struct Machine {
 std::string cpu_name();
 // FMAs on registers, one thread, operations per second: the peak of the level.
 double fma_peak(const Level& level);
-// The same of all threads of the pool at once, f32; takes about 30 ms.
-double fma_peak(Ctx& ctx);
 // Sequential reading from memory, all threads of the pool together, bytes per second.
 double read_bandwidth(Ctx& ctx);
 // Takes about a quarter of a second.

@@ -11,7 +11,7 @@ function make(element, attributes, children) {
     if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? '' : value);
   }
-  element.append(...children.flat().filter(c => c !== null && c !== undefined));
+  element.append(...children.flat(Infinity).filter(c => c !== null && c !== undefined));
   return element;
 }
 const h = (tag, attributes, ...children) => make(document.createElement(tag), attributes, children);
@@ -24,7 +24,7 @@ function significant(v, digits) {
   if (!isNumber(v)) return '–';
   if (v === 0) return '0';
   const size = Math.abs(v);
-  if (size < 1e-3 || size >= 1e6) return v.toExponential(Math.max(0, digits - 1)).replace('e+', 'e').replace('-', '−').replace('e-', 'e−');
+  if (size < 1e-4 || size >= 1e6) return v.toExponential(Math.max(0, digits - 1)).replace('e+', 'e').replace('-', '−').replace('e-', 'e−');
   const text = v.toPrecision(digits);
   return (text.includes('e') ? String(Number(text)) : text).replace('-', '−');
 }
@@ -134,7 +134,7 @@ function steerable(element, {label, steps, stepAt, vertical, describe}) {
 
 // ---- frames
 
-const LEFT = 66, RIGHT = 10, BOTTOM = 34, TOP = 8;
+const LEFT = 66, RIGHT = 10, BOTTOM = 24, TOP = 8;
 
 // A figure whose drawing(width) fills an SVG as wide as the page leaves room for.
 function figure(className, parts, height, draw) {
@@ -157,13 +157,13 @@ function figure(className, parts, height, draw) {
   return chart;
 }
 
-function stepAxis(x, range, width, bottom) {
+function stepAxis(x, range, left, width, bottom) {
   const wanted = Math.max(2, Math.floor(width / 110));
   return [
     ...linearTicks(range[0], range[1], wanted).filter(Number.isInteger).map(v => s('g', {},
         s('line', {class: 'tick', x1: x(v), x2: x(v), y1: bottom, y2: bottom + 4}),
         s('text', {class: 'label', x: x(v), y: bottom + 17, 'text-anchor': 'middle'}, whole(v)))),
-    s('text', {class: 'label unit', x: width - RIGHT, y: bottom + 31, 'text-anchor': 'end'}, 'step')];
+    s('text', {class: 'label', x: left - 6, y: bottom + 17, 'text-anchor': 'end'}, 'step')];
 }
 
 function cursorLine(x, range, top, bottom) {
@@ -249,7 +249,7 @@ function lineChart({title, unit, format, hidden, changed, height}) {
     for (const v of log ? logTicks(low, high, wanted) : linearTicks(low, high, wanted))
       parts.push(s('line', {class: 'grid', x1: LEFT, x2: width - RIGHT, y1: y(v), y2: y(v)}),
           s('text', {class: 'label', x: LEFT - 8, y: y(v) + 4, 'text-anchor': 'end'}, format(v, true)));
-    parts.push(...stepAxis(x, range, width, bottom));
+    parts.push(...stepAxis(x, range, LEFT, width, bottom));
     const p = (step, v) => x(step).toFixed(1) + ',' + y(v).toFixed(1);
     const lines = [], fronts = [];
     for (const c of visible) {
@@ -310,9 +310,10 @@ function lineChart({title, unit, format, hidden, changed, height}) {
 
 // ---- heat maps
 
-// map: {steps, rows, value(row, column), color(value), names or null, describe(row, column)}. rowHeight(rows).
+// map: {steps, rows, value(row, column), color(value), names or null, describe(row, column), summary(): what is said
+// of the latest column, version: changes with the data}. rowHeight(rows).
 function heatMap({title, rowHeight, left}) {
-  let map = null, range = [0, 1], row = 0;
+  let map = null, range = [0, 1], row = 0, pointed = false;
   const readout = h('p', {class: 'readout'});
   const heading = h('h4', {}, title);
   const column = () => cursor.step === null ? map.steps.length - 1 : nearest(map.steps, cursor.step);
@@ -345,18 +346,19 @@ function heatMap({title, rowHeight, left}) {
     const parts = [
       s('rect', {class: 'ground', x: left, y: 2, width: width - left - RIGHT, height: tall()}),
       s('image', {href: cached.url, x: left, y: 2, width: width - left - RIGHT, height: tall(), preserveAspectRatio: 'none'}),
-      ...stepAxis(x(width), range, width, bottom), ...cursorLine(x(width), range, 2, bottom)];
+      ...stepAxis(x(width), range, left, width, bottom), ...cursorLine(x(width), range, 2, bottom)];
     const named = map.names ? map.names.map((name, r) => [name, r]) : [['0', 0], [String(map.rows - 1), map.rows - 1]];
     const every = Math.ceil(13 / high);
     for (const [name, r] of named)
       if (!map.names || r % every === 0)
         parts.push(s('text', {class: 'label', x: left - 6, y: 2 + (r + 0.5) * high + 4, 'text-anchor': 'end'}, name));
-    if (document.activeElement === chart.svg || cursor.step !== null)
+    if (document.activeElement === chart.svg || (cursor.step !== null && pointed))
       parts.push(s('rect', {class: 'row', x: left - 1, y: 1 + row * high, width: width - left - RIGHT + 2, height: high + 2}));
     return parts;
   }
   const chart = figure('heat', {before: [heading], after: [readout]}, () => (map ? tall() : 10) + 2 + BOTTOM, draw);
-  const describe = () => (cursor.step === null ? 'latest' : 'step ' + whole(map.steps[column()])) + ': ' + map.describe(row, column());
+  const steered = () => cursor.step !== null || document.activeElement === chart.svg;
+  const describe = () => steered() ? 'step ' + whole(map.steps[column()]) + ': ' + map.describe(row, column()) : map.summary();
   const tell = steerable(chart.svg, {
     label: title + ' by step; left and right keys move the cursor, up and down choose the row',
     steps: () => map.steps,
@@ -378,6 +380,8 @@ function heatMap({title, rowHeight, left}) {
     readout.textContent = describe();
     chart.redraw();
   }
+  chart.svg.addEventListener('pointerenter', () => { pointed = true; });
+  chart.svg.addEventListener('pointerleave', () => { pointed = false; refresh(); });
   chart.svg.addEventListener('focus', refresh);
   chart.svg.addEventListener('blur', refresh);
   cursor.watchers.add(refresh);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "report/page.h"
+#include "report/tensorboard.h"
 
 namespace frugal::report {
 
@@ -22,6 +23,8 @@ LiveReport::LiveReport(const train::Trainer& trainer)
       start_(std::chrono::steady_clock::now()),
       last_(start_) {
   if (file_exists(recipe_.out + "/log.jsonl")) log_.read(recipe_.out + "/log.jsonl");
+  if (recipe_.tensorboard && first_step_ < recipe_.steps)
+    events_ = std::make_unique<EventFile>(recipe_.out + "/tensorboard", first_step_);
 }
 
 LiveReport::~LiveReport() {
@@ -30,8 +33,21 @@ LiveReport::~LiveReport() {
 
 void LiveReport::logged(const std::string& line) {
   log_.add(line);
+  if (events_ != nullptr) write_events(line);
   changed_ = true;
   if (seconds_since(last_) >= interval_) write(RunState::kRunning);
+}
+
+void LiveReport::write_events(const std::string& line) {
+  int64_t step = 0;
+  const std::vector<Scalar> scalars = scalars_of(line, log_.group_names, log_.moe_layers, &step);
+  if (scalars.empty()) return;
+  try {
+    events_->add(step, scalars);
+  } catch (const Error& e) {
+    warn("no more TensorBoard events, training goes on: {}", e.what());
+    events_.reset();
+  }
 }
 
 // A report that cannot be written is no reason to end a run.

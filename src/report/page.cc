@@ -68,7 +68,7 @@ std::string page_html(const std::string& title, const std::vector<std::string>& 
       {"{{title}}", escape_html(title)},
       {"{{style}}", std::string(page_file("page.css"))},
       {"{{data}}", escape_script(data)},
-      {"{{script}}", std::string(page_file("page.js"))}};
+      {"{{script}}", std::string(page_file("charts.js")) + std::string(page_file("page.js"))}};
   // In the template's order, so that nothing is replaced inside a part.
   std::string_view rest = page_file("page.html");
   std::string html;

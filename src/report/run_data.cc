@@ -152,7 +152,7 @@ ordered_json totals(const train::Recipe& recipe, const RunLog& log, const ordere
     t["core_hours"] = brief(core_hours);
     t["dollars"] = brief(core_hours * cost::kDollarsPerCoreHour);
     t["watt_hours"] = brief(core_hours * cost::kWattsPerCore);
-    t["assumptions"] = fmt::format("estimates: ${} and {} W per core and hour", cost::kDollarsPerCoreHour,
+    t["assumptions"] = fmt::format("estimates: ${} per core hour, {} W per core", cost::kDollarsPerCoreHour,
                                    cost::kWattsPerCore);
   }
   return t;

@@ -6,7 +6,7 @@
 
 namespace frugal::train {
 
-// peak_flops: kernels::fma_peak(ctx).
+// peak_flops: of all threads, f32.
 void write_machine_record(const Recipe& recipe, kernels::Ctx& ctx, double peak_flops);
 
 }  // namespace frugal::train
