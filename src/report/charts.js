@@ -79,7 +79,8 @@ function nearest(list, wanted) {
   return low > 0 && wanted - list[low - 1] < list[low] - wanted ? low - 1 : low;
 }
 
-// Mean over `reach` neighbours on either side: no lag, unlike a running mean.
+// Mean over `reach` neighbours on either side: no lag, unlike a running mean. Fewer on both sides near the start,
+// where a loss falls fast.
 function smooth(values, reach) {
   const sums = [0], counts = [0];
   for (const v of values) {
@@ -87,7 +88,7 @@ function smooth(values, reach) {
     counts.push(counts[counts.length - 1] + (isNumber(v) ? 1 : 0));
   }
   return values.map((v, i) => {
-    const r = Math.min(reach, i, values.length - 1 - i), from = i - r, to = i + r + 1;
+    const r = Math.min(reach, i), from = i - r, to = Math.min(values.length, i + r + 1);
     return isNumber(v) ? (sums[to] - sums[from]) / (counts[to] - counts[from]) : null;
   });
 }

@@ -86,7 +86,7 @@ function stepRange() {
 const chart = (title, unit, format) => lineChart({title, unit, format, hidden, changed: () => update()});
 const plain = v => significant(v, 4), tick = v => brief(v);
 const charts = {
-  loss: chart('Loss', 'nats per token', (v, axis) => axis ? tick(v) : plain(v)),
+  loss: chart('Training and validation', 'nats per token', (v, axis) => axis ? tick(v) : plain(v)),
   lr: chart('Learning rate', '', (v, axis) => axis ? tick(v) : significant(v, 3)),
   norm: chart('Gradient norm, before clipping', '', (v, axis) => axis ? tick(v) : significant(v, 3)),
   speed: chart('Speed', 'tokens per second', v => count(v)),
@@ -96,7 +96,7 @@ const charts = {
 
 // ---- heat maps of one run
 
-const gradientMap = heatMap({title: 'Gradient norm by part of the model', left: LEFT + 6, rowHeight: rows => rows > 24 ? 8 : 16});
+const gradientMap = heatMap({title: 'Gradient norm by part of the model', left: 84, rowHeight: rows => rows > 24 ? 8 : 16});
 const gradientKey = h('div', {class: 'key'});
 function gradientData(run) {
   const g = run.grad_norms, values = g.max.flat().filter(v => v > 0);
@@ -156,8 +156,8 @@ function updateExperts(run) {
   const layers = expertData(run), rowHeight = rows => Math.min(8, Math.max(1, Math.round(110 / rows)));
   while (expertMaps.length < layers.length) {
     const name = layers[expertMaps.length].name, capital = name[0].toUpperCase() + name.slice(1);
-    const load = heatMap({title: capital + ': tokens per expert', left: 24, rowHeight});
-    const bias = heatMap({title: capital + ': router bias', left: 24, rowHeight});
+    const load = heatMap({title: capital + ': tokens per expert', left: 36, rowHeight});
+    const bias = heatMap({title: capital + ': router bias', left: 36, rowHeight});
     expertMaps.push({load, bias});
     expertGrid.append(load.element, bias.element);
   }
@@ -196,7 +196,7 @@ function updateHead(run) {
   tiles.replaceChildren(
       tile('Step', whole(run.step), 'of ' + whole(run.steps),
           run.state === 'running' ? duration(run.eta_seconds) + ' left' : percent(run.step / run.steps)),
-      tile('Loss', significant(recent(run.loss), 4), 'nats per token', 'first step ' + significant(run.first_loss, 4)),
+      tile('Loss', significant(recent(run.loss), 4), 'nats/token', 'first step ' + significant(run.first_loss, 4)),
       tile('Validation', significant(run.last_bits, 4), 'bits per byte',
           isNumber(run.best_bits) ? 'best ' + significant(run.best_bits, 4) + ' after step ' + whole(run.best_step) : 'no validation yet'),
       tile('Speed', count(recent(run.tokens_per_second)), 'tokens/s', run.peak_share ? percent(recent(run.peak_share)) + ' of the cores’ peak' : ''),
