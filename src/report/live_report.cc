@@ -63,7 +63,7 @@ void LiveReport::write(RunState state) {
   facts.refresh_seconds = std::max(kLeastInterval, interval_);
   try {
     write_page(facts, recipe_, log_);
-  } catch (const Error& e) {
+  } catch (const std::exception& e) {
     if (!failed_) warn("the report is out of date, training goes on: {}", e.what());
     failed_ = true;
   }

@@ -41,7 +41,7 @@ static_assert(std::endian::native == std::endian::little);
 
 std::string varint(uint64_t v) {
   std::string bytes;
-  for (; v >= 128; v >>= 7) bytes += static_cast<char>(v & 127 | 128);
+  for (; v >= 128; v >>= 7) bytes += static_cast<char>((v & 127) | 128);
   return bytes + static_cast<char>(v);
 }
 std::string with_length(char field, std::string_view bytes) {
