@@ -47,6 +47,8 @@ function section(id, title, note, ...content) {
 // ---- curves of the runs
 
 const label = (r, text) => single ? text : runs[r].name + (text ? ', ' + text : '');
+// Charts of one kind of curve name the runs alone.
+const only = text => single ? text : '';
 // The curve `name` of every run that has it. options: what differs between the runs' curves of this kind.
 function curvesOf(name, axis, text, options) {
   return runs.map((run, r) => run[name] ? {
@@ -333,11 +335,11 @@ function update() {
   bitsNote.hidden = chosen.unit !== 'bits';
   charts.loss.setUnit(chosen.unit === 'bits' ? 'bits per byte' : 'nats per token');
   charts.loss.update(lossCurves(), range, chosen.log);
-  charts.lr.update(curvesOf('lr', 'step_axis', 'learning rate', {color: 'var(--train)'}), range, chosen.log);
-  charts.norm.update(curvesOf('grad_norm', 'step_axis', 'global norm', {color: 'var(--train)', smoothed: true}), range, chosen.log);
-  charts.speed.update(curvesOf('tokens_per_second', 'step_axis', 'tokens/s', {color: 'var(--train)', smoothed: true}), range, false);
-  charts.peak.update(curvesOf('peak_share', 'step_axis', 'share of peak', {color: 'var(--train)', smoothed: true}), range, false);
-  charts.acceptance.update(curvesOf('acceptance', 'val_axis', 'accepted', {color: 'var(--mtp)', dots: true}), range, false);
+  charts.lr.update(curvesOf('lr', 'step_axis', only('learning rate'), {color: 'var(--train)'}), range, chosen.log);
+  charts.norm.update(curvesOf('grad_norm', 'step_axis', only('global norm'), {color: 'var(--train)', smoothed: true}), range, chosen.log);
+  charts.speed.update(curvesOf('tokens_per_second', 'step_axis', only('tokens/s'), {color: 'var(--train)', smoothed: true}), range, false);
+  charts.peak.update(curvesOf('peak_share', 'step_axis', only('share of peak'), {color: 'var(--train)', smoothed: true}), range, false);
+  charts.acceptance.update(curvesOf('acceptance', 'val_axis', only('accepted'), {color: 'var(--mtp)', dots: true}), range, false);
   gradientMap.element.hidden = gradientKey.hidden = !run.grad_norms;
   if (run.grad_norms) gradientMap.update(gradientData(run), range);
   const experts = sections.layers.querySelector('.expert-part');
