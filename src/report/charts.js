@@ -35,7 +35,7 @@ function count(n) {
     if (n >= size) return (n / size).toPrecision(3) + ' ' + unit;
   return String(Math.round(n));
 }
-const percent = v => isNumber(v) ? (100 * v).toFixed(v < 0.1 ? 1 : 0) + ' %' : '–';
+const percent = v => isNumber(v) ? (100 * v).toFixed(v !== 0 && v < 0.1 ? 1 : 0) + ' %' : '–';
 const whole = n => isNumber(n) ? n.toLocaleString('en').replaceAll(',', '\u202f') : '–';
 function duration(seconds) {
   if (!isNumber(seconds)) return '–';
@@ -163,7 +163,7 @@ function stepAxis(x, range, left, width, bottom) {
   return [
     ...linearTicks(range[0], range[1], wanted).filter(Number.isInteger).map(v => s('g', {},
         s('line', {class: 'tick', x1: x(v), x2: x(v), y1: bottom, y2: bottom + 4}),
-        s('text', {class: 'label', x: x(v), y: bottom + 17, 'text-anchor': 'middle'}, whole(v)))),
+        s('text', {class: 'label', x: Math.min(x(v), width - 4 - 3.5 * whole(v).length), y: bottom + 17, 'text-anchor': 'middle'}, whole(v)))),
     s('text', {class: 'label', x: left - 6, y: bottom + 17, 'text-anchor': 'end'}, 'step')];
 }
 
@@ -311,8 +311,8 @@ function lineChart({title, unit, format, hidden, changed, height}) {
 
 // ---- heat maps
 
-// map: {steps, rows, value(row, column), color(value), names or null, describe(row, column), summary(): what is said
-// of the latest column, version: changes with the data}. rowHeight(rows).
+// map: {steps, rows, value(row, column), color(value), names or null, describe(row, column): of a value,
+// summary(column): of all rows, version: changes with the data}. rowHeight(rows).
 function heatMap({title, rowHeight, left}) {
   let map = null, range = [0, 1], row = 0, pointed = false;
   const readout = h('p', {class: 'readout'});
@@ -353,13 +353,14 @@ function heatMap({title, rowHeight, left}) {
     for (const [name, r] of named)
       if (!map.names || r % every === 0)
         parts.push(s('text', {class: 'label', x: left - 6, y: 2 + (r + 0.5) * high + 4, 'text-anchor': 'end'}, name));
-    if (document.activeElement === chart.svg || (cursor.step !== null && pointed))
+    if (steered())
       parts.push(s('rect', {class: 'row', x: left - 1, y: 1 + row * high, width: width - left - RIGHT + 2, height: high + 2}));
     return parts;
   }
   const chart = figure('heat', {before: [heading], after: [readout]}, () => (map ? tall() : 10) + 2 + BOTTOM, draw);
-  const steered = () => cursor.step !== null || document.activeElement === chart.svg;
-  const describe = () => steered() ? 'step ' + whole(map.steps[column()]) + ': ' + map.describe(row, column()) : map.summary();
+  const steered = () => pointed || document.activeElement === chart.svg;
+  const describe = () => (cursor.step === null ? 'latest: ' : 'step ' + whole(map.steps[column()]) + ': ') +
+      (steered() ? map.describe(row, column()) : map.summary(column()));
   const tell = steerable(chart.svg, {
     label: title + ' by step; left and right keys move the cursor, up and down choose the row',
     steps: () => map.steps,

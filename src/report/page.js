@@ -91,7 +91,7 @@ const charts = {
   loss: chart('Training and validation', 'nats per token', (v, axis) => axis ? tick(v) : plain(v)),
   lr: chart('Learning rate', '', (v, axis) => axis ? tick(v) : significant(v, 3)),
   norm: chart('Gradient norm, before clipping', '', (v, axis) => axis ? tick(v) : significant(v, 3)),
-  speed: chart('Speed', 'tokens per second', v => count(v)),
+  speed: chart('Speed', 'tokens per second', (v, axis) => axis ? count(v).replace(/\.0+ /, ' ') : count(v)),
   peak: chart('Share of the cores’ measured f32 peak', '', v => percent(v)),
   acceptance: chart('MTP drafts that equal the model’s own choice', '', v => percent(v))
 };
@@ -111,9 +111,9 @@ function gradientData(run) {
     value: (r, c) => g.max[r][c],
     color: v => v > 0 ? mix(from, to, (Math.log(v) - low) / (high - low)) : 'transparent',
     describe: (r, c) => g.names[r] + ' ' + significant(g.max[r][c], 3),
-    summary: () => {
-      const now = g.max.map(row => row[row.length - 1]), r = now.indexOf(Math.max(...now));
-      return 'latest: largest in ' + g.names[r] + ', ' + significant(now[r], 3);
+    summary: c => {
+      const now = g.max.map(row => row[c]), r = now.indexOf(Math.max(...now));
+      return 'largest in ' + g.names[r] + ', ' + significant(now[r], 3);
     }
   };
 }
@@ -131,18 +131,18 @@ function expertData(run) {
     const at = (l * rows + r) * columns + c;
     return 'expert ' + r + ', ' + loadOf(load[at]).toFixed(2) + ' × mean, bias ' + signed(bias[at]);
   };
-  const latest = (bytes, l) => Array.from({length: rows}, (_, r) => bytes[(l * rows + r) * columns + columns - 1]);
+  const column = (bytes, l, c) => Array.from({length: rows}, (_, r) => bytes[(l * rows + r) * columns + c]);
   const map = (bytes, color, l, summary) => ({
     steps: e.step, rows, names: null, version: run.name + run.updated + none, color, summary,
     value: (r, c) => bytes[(l * rows + r) * columns + c], describe: (r, c) => text(l, r, c)
   });
-  const busiest = l => {
-    const now = latest(load, l), most = Math.max(...now);
-    return 'latest: busiest expert ' + now.indexOf(most) + ' with ' + loadOf(most).toFixed(2) + ' × the mean';
+  const busiest = (l, c) => {
+    const now = column(load, l, c), most = Math.max(...now);
+    return 'busiest expert ' + now.indexOf(most) + ' with ' + loadOf(most).toFixed(2) + ' × the mean';
   };
-  const extremes = l => {
-    const now = latest(bias, l);
-    return 'latest: ' + signed(Math.min(...now)) + ' to ' + signed(Math.max(...now));
+  const extremes = (l, c) => {
+    const now = column(bias, l, c);
+    return signed(Math.min(...now)) + ' to ' + signed(Math.max(...now));
   };
   const loadColor = b => {
     const power = b === 0 ? -LOAD_SPAN : (b - 128) / 32;
@@ -150,12 +150,12 @@ function expertData(run) {
   };
   const biasColor = b => mix(none, b < 128 ? low : high, Math.abs(b - 128) / 127);
   return e.layers.map((name, l) => ({
-    name, load: map(load, loadColor, l, () => busiest(l)), bias: map(bias, biasColor, l, () => extremes(l))}));
+    name, load: map(load, loadColor, l, c => busiest(l, c)), bias: map(bias, biasColor, l, c => extremes(l, c))}));
 }
 const expertMaps = [];
 const expertGrid = h('div', {class: 'experts'}), expertKey = h('div', {class: 'keys'});
 function updateExperts(run) {
-  const layers = expertData(run), rowHeight = rows => Math.min(8, Math.max(1, Math.round(110 / rows)));
+  const layers = expertData(run), rowHeight = rows => Math.min(16, Math.max(1, Math.round(110 / rows)));
   while (expertMaps.length < layers.length) {
     const name = layers[expertMaps.length].name, capital = name[0].toUpperCase() + name.slice(1);
     const load = heatMap({title: capital + ': tokens per expert', left: 36, rowHeight});
@@ -354,8 +354,8 @@ function update() {
   for (const [id, link] of links) link.hidden = sections[id].hidden;
   remember();
 }
-update();
 document.querySelectorAll('details').forEach((d, i) => { d.open = Boolean(chosen.open[i]); });
+update();
 document.addEventListener('toggle', remember, true);
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', update);
 setInterval(tellAge, 1000);
@@ -378,5 +378,5 @@ if (single && runs[0].state === 'running') {
   const timer = setInterval(() => {
     if (runs[0].state === 'running') ask();
     else clearInterval(timer);
-  }, 1000 * Math.max(2, runs[0].refresh_seconds));
+  }, 1000 * Math.max(2, runs[0].refresh_seconds / 2));
 }
