@@ -278,13 +278,13 @@ function lineChart({title, unit, format, hidden, changed, height}) {
   }
 
   const chart = figure('curves', {
-    before: [h('figcaption', {}, h('h3', {}, title, h('span', {class: 'unit'}, unit)), h('div', {class: 'readout'}, where, legend))],
+    before: [h('figcaption', {}, h('h3', {}, title, ' ', h('span', {class: 'unit'}, unit)), h('div', {class: 'readout'}, where, legend))],
     after: [numbers]
   }, width => height || (width < 500 ? 210 : 260), draw);
   const describe = () => (cursor.step === null ? 'latest: ' : 'step ' + cursor.step + ': ') +
       shown().map(c => c.label + ' ' + format(valueAt(c, cursor.step))).join(', ');
   const tell = steerable(chart.svg, {
-    label: title + ' by step, in ' + unit + '; arrow keys move the cursor',
+    label: title + ' by step; arrow keys move the cursor',
     steps: () => shown().reduce((a, c) => c.steps.length > a.length ? c.steps : a, []).filter(v => v >= range[0]),
     stepAt: e => {
       const list = shown().reduce((a, c) => c.steps.length > a.length ? c.steps : a, []);
@@ -294,7 +294,7 @@ function lineChart({title, unit, format, hidden, changed, height}) {
     describe
   });
   cursor.watchers.add(() => { readout(); chart.redraw(); });
-  chart.setUnit = text => { chart.element.querySelector('.unit').textContent = text; unit = text; };
+  chart.setUnit = text => { chart.element.querySelector('.unit').textContent = text; };
   chart.update = (newCurves, newRange, newLogarithmic) => {
     curves = newCurves.filter(c => c.steps.length > 0);
     range = newRange;
@@ -316,7 +316,7 @@ function lineChart({title, unit, format, hidden, changed, height}) {
 function heatMap({title, rowHeight, left}) {
   let map = null, range = [0, 1], row = 0, pointed = false;
   const readout = h('p', {class: 'readout'});
-  const heading = h('h4', {}, title);
+  const heading = h('h3', {class: 'small'}, title);
   const column = () => cursor.step === null ? map.steps.length - 1 : nearest(map.steps, cursor.step);
   const tall = () => map.rows * rowHeight(map.rows);
   const x = width => v => left + (v - range[0]) / (range[1] - range[0]) * (width - left - RIGHT);
