@@ -52,20 +52,36 @@ class Bpe {
   const std::vector<std::string>& tokens() const { return tokens_; }
 
  private:
+  // kWhole: the bytes of the token encode to that token alone. Found at first use: most pieces of a text are
+  // one token, and this saves merging them again. Threads may race to store the same value.
   enum State : uint8_t { kUnknown, kWhole, kSplit };
 
-  int32_t find_token(std::string_view bytes) const;  // -1 if there is none
+  // First and last eight bytes, which may overlap; all that there is to know of up to 16 bytes.
+  struct Key {
+    uint64_t head, tail;
+    bool operator==(const Key&) const = default;
+  };
+  struct Slot {
+    Key key;
+    int32_t id = -1;  // free
+    uint8_t size;     // in bytes, or kLong
+    mutable std::atomic<uint8_t> state{kUnknown};
+  };
+
+  static Key key_of(std::string_view bytes);
+  static size_t hash_of(Key key, std::string_view bytes);
+  const Slot* find_token(std::string_view bytes) const;  // null if there is none
+  void merge(std::string_view piece, std::vector<int32_t>* ids) const;
   void merge_short(std::string_view piece, std::vector<int32_t>* ids) const;
   void merge_long(std::string_view piece, std::vector<int32_t>* ids) const;
 
   std::vector<std::string> tokens_;
-  std::vector<int32_t> slots_;  // open-addressing table of ids by their bytes; -1 is free
+  std::vector<Slot> slots_;  // open-addressing table of the mergeable tokens by their bytes
   MergeTable merges_;
+  std::vector<int32_t> results_;     // by rank
+  std::vector<int32_t> byte_ranks_;  // [256 * first + second]: rank of the merge of two bytes
   std::array<int32_t, 256> byte_ids_;
   bool ignore_merges_;
-  // Whether the bytes of a token encode to that token alone. Found at first use: most pieces of a text are
-  // one token, and this saves merging them again. Threads may race to store the same value.
-  mutable std::vector<std::atomic<uint8_t>> states_;
 };
 
 }  // namespace frugal::text

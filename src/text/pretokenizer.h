@@ -2,10 +2,12 @@
 // to the pieces that the one before it left (tokenizer.json: pre_tokenizer, Split with behavior Isolated).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "text/deepseek_split.h"
 #include "text/regex.h"
 #include "text/utf8.h"
 
@@ -19,8 +21,10 @@ struct SplitStage {
 
 class PreTokenizer {
  public:
-  // Throws Error for a pattern that cannot be used.
-  explicit PreTokenizer(const std::vector<SplitStage>& stages);
+  // DeepSeek-V3's patterns are matched by text/deepseek_split.h unless `method` says that the regular
+  // expressions, which define the pieces, shall do it. Throws Error for a pattern that cannot be used.
+  enum class Method { kFastest, kRegex };
+  explicit PreTokenizer(const std::vector<SplitStage>& stages, Method method = Method::kFastest);
 
   // Calls sink(std::string_view) for every piece, in order; together the pieces are the text. Matches are
   // pieces and so is what lies between two matches. Text that is not UTF-8 is cut at its ill-formed bytes: a
@@ -30,7 +34,7 @@ class PreTokenizer {
   void split(std::string_view text, MatchScratch& scratch, Sink&& sink) const {
     while (!text.empty()) {
       const size_t good = well_formed_prefix(text);
-      if (good > 0) split_stage(0, text.substr(0, good), scratch, sink);
+      if (good > 0) split_well_formed(text.substr(0, good), scratch, sink);
       text.remove_prefix(good);
       const size_t bad = ill_formed_prefix(text);
       if (bad > 0) sink(text.substr(0, bad));
@@ -39,6 +43,14 @@ class PreTokenizer {
   }
 
  private:
+  template <class Sink>
+  void split_well_formed(std::string_view text, MatchScratch& scratch, Sink& sink) const {
+    if (deepseek_)
+      deepseek_->split(text, sink);
+    else
+      split_stage(0, text, scratch, sink);
+  }
+
   template <class Sink>
   void split_stage(size_t stage, std::string_view piece, MatchScratch& scratch, Sink& sink) const {
     if (stage == stages_.size()) {
@@ -54,7 +66,8 @@ class PreTokenizer {
     if (at < piece.size()) split_stage(stage + 1, piece.substr(at), scratch, sink);
   }
 
-  std::vector<Regex> stages_;
+  std::optional<DeepSeekSplit> deepseek_;
+  std::vector<Regex> stages_;  // empty with deepseek_
 };
 
 }  // namespace frugal::text

@@ -1,0 +1,90 @@
+#include "text/deepseek_split.h"
+
+#include <fmt/format.h>
+
+#include <span>
+#include <string>
+
+#include "text/pretokenizer.h"
+
+namespace frugal::text {
+
+namespace {
+// DeepSeek's own file has the line ends in the main pattern as characters, not as escapes.
+std::string with_raw_line_ends(std::string pattern) {
+  for (const auto& [escape, character] : {std::pair{"\\r", "\r"}, std::pair{"\\n", "\n"}}) {
+    for (size_t i = pattern.find(escape); i != std::string::npos; i = pattern.find(escape, i))
+      pattern.replace(i, 2, character);
+  }
+  return pattern;
+}
+
+int digits_of(const std::string& pattern) {
+  if (pattern == kOneDigitPattern) return 1;
+  for (int n = 1; n <= 9; ++n) {
+    if (pattern == fmt::format(kDigitsPattern, n)) return n;
+  }
+  return 0;
+}
+}  // namespace
+
+std::optional<DeepSeekSplit> DeepSeekSplit::recognise(const std::vector<SplitStage>& all) {
+  std::span<const SplitStage> stages(all);
+  for (const SplitStage& stage : stages) {
+    if (stage.syntax != Regex::Syntax::kPattern) return {};
+  }
+  const bool capitals = !stages.empty() && stages[0].pattern == kCapitalsPattern;
+  if (capitals) stages = stages.subspan(1);
+  if (stages.size() != 3) return {};
+  const int digits = digits_of(stages[0].pattern);
+  const bool main =
+      stages[2].pattern == kMainPattern || stages[2].pattern == with_raw_line_ends(kMainPattern);
+  if (digits == 0 || stages[1].pattern != kCjkPattern || !main) return {};
+  return DeepSeekSplit(digits, capitals);
+}
+
+const char* DeepSeekSplit::after_number(const Cursor& at, const char* q) const {
+  for (int n = 1; n < digits_ && q < at.end; ++n) {
+    const Char c = at.any(q);
+    if (c.kind != CharClass::kNumber) break;
+    q += c.bytes;
+  }
+  return q;
+}
+
+const char* DeepSeekSplit::after_cjk(const Cursor& at, const char* q) {
+  while (q < at.end) {
+    const Char c = at.any(q);
+    if (c.kind != CharClass::kCjk) break;
+    q += c.bytes;
+  }
+  return q;
+}
+
+// At white space that starts at q: \s*[\r\n]+, else \s+(?!\S), else \s+.
+const char* DeepSeekSplit::after_space(const Cursor& at, const char* q) {
+  const char* first = q;
+  const char* last = q;  // where the last character of the run starts
+  const char* after_newline = nullptr;
+  Char c = at.main(q);
+  while (c.bytes > 0 && (c.kind == CharClass::kSpace || c.kind == CharClass::kNewline)) {
+    last = q;
+    q += c.bytes;
+    if (c.kind == CharClass::kNewline) after_newline = q;
+    c = at.main(q);
+  }
+  if (after_newline != nullptr) return after_newline;
+  // What follows is no white space, unless the run ends here; then the last character belongs to it.
+  return c.bytes == 0 || last == first ? q : last;
+}
+
+// At q, after a character that no alternative matches: what lies before the next match is one piece.
+const char* DeepSeekSplit::after_unmatched(const Cursor& at, const char* q) {
+  while (true) {
+    const Char c = at.main(q);
+    if (c.bytes == 0 || c.kind != CharClass::kOther || is_word(at.main(q + c.bytes))) return q;
+    q += c.bytes;
+  }
+}
+
+}  // namespace frugal::text
