@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -18,7 +20,10 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/progress.h"
+#include "base/threads.h"
 #include "cli/commands.h"
+#include "data/corpus.h"
 #include "text/tokenizer_train.h"
 
 namespace frugal::cli {
@@ -46,34 +51,97 @@ void write_stdout(std::string_view text) {
 }
 
 struct TrainArguments {
-  std::vector<std::string> files;
+  std::vector<std::string> paths;
   text::TokenizerTrainOptions options;
   std::string out;
+  int threads = 0;
+  int64_t memory_mib = 0;
 };
+
+// One line for both parts of the work: reading `total` bytes, then finding merges up to `vocab_size`.
+class TrainProgress {
+ public:
+  TrainProgress(int64_t total, int32_t vocab_size) : total_(total), vocab_size_(vocab_size) {}
+
+  void show(int64_t bytes, int32_t vocab) {
+    if (vocab > 0 && merging_since_ == Time()) {
+      merging_since_ = std::chrono::steady_clock::now();
+      first_ = vocab;
+    }
+    vocab > 0 ? show_merging(vocab) : show_reading(bytes);
+  }
+  void finish() { line_.finish(); }
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+
+  void show_reading(int64_t bytes) {
+    const double seconds = seconds_since(start_), done = static_cast<double>(bytes);
+    const double rest = std::max(0.0, static_cast<double>(total_) - done) * seconds / done;
+    line_.show(fmt::format("counting pieces  {:.1f} of {:.1f} MB  {:.1f} MB/s  ETA {}", done * 1e-6,
+                           static_cast<double>(total_) * 1e-6, done * 1e-6 / seconds, format_seconds(rest)));
+  }
+  void show_merging(int32_t vocab) {
+    const double seconds = seconds_since(merging_since_), done = vocab - first_;
+    const double rest = done > 0 ? (vocab_size_ - vocab) * seconds / done : 0;
+    line_.show(fmt::format("merging  {} of {} tokens{}", vocab, vocab_size_,
+                           done > 0 ? "  ETA " + format_seconds(rest) : ""));
+  }
+
+  int64_t total_;
+  int32_t vocab_size_;
+  Time start_ = std::chrono::steady_clock::now(), merging_since_{};
+  int32_t first_ = 0;
+  ProgressLine line_;
+};
+
+// Of a conversation, what was said: the template around it is no text.
+void add_documents(const std::vector<data::Document>& documents, text::TokenizerTrainer* trainer) {
+  std::vector<std::string_view> texts;
+  for (const data::Document& d : documents) {
+    if (d.messages.empty()) texts.push_back(d.text);
+    for (const text::Message& m : d.messages) texts.push_back(m.content);
+  }
+  trainer->add(texts);
+}
+
+void add_file(const std::string& path, text::TokenizerTrainer* trainer) {
+  if (path.ends_with(".jsonl")) return add_documents(data::read_documents({path}, {}), trainer);
+  const MappedFile file(path);
+  const std::string_view text = file.text();
+  if (text.empty()) fail(path, "is empty: there is no text to learn from", "leave it out");
+  trainer->add({&text, 1});
+}
 
 void run_train(const TrainArguments& arguments) {
   // Another model's checkpoints may depend on a tokenizer that is there already.
   const std::string target = (std::filesystem::path(arguments.out) / "tokenizer.json").string();
   if (file_exists(target)) fail(target, "exists already", "choose another --out, or remove it");
-  std::vector<MappedFile> files;
-  std::vector<std::string_view> texts;
-  size_t bytes = 0, ids = 0;
-  for (const std::string& path : arguments.files) {
-    files.emplace_back(path);
-    texts.push_back(files.back().text());
-    if (texts.back().empty()) fail(path, "is empty: there is no text to learn from", "leave it out");
-    bytes += texts.back().size();
-  }
-  const text::Tokenizer tokenizer = text::train_tokenizer(texts, arguments.options);
+  const std::vector<std::string> files = data::text_files(arguments.paths);
+  int64_t total = 0;
+  for (const std::string& path : files) total += static_cast<int64_t>(MappedFile(path).text().size());
+
+  text::TokenizerTrainOptions options = arguments.options;
+  options.memory = arguments.memory_mib << 20;
+  ThreadPool pool(arguments.threads);
+  TrainProgress progress(total, options.vocab_size);
+  text::TokenizerTrainer trainer(options, pool,
+                                 [&](int64_t bytes, int32_t vocab) { progress.show(bytes, vocab); });
+  for (const std::string& path : files) add_file(path, &trainer);
+  const text::Tokenizer tokenizer = trainer.finish();
+  progress.finish();
   tokenizer.save(arguments.out);
-  for (const std::string_view text : texts) ids += tokenizer.encode(text).size();
-  if (tokenizer.vocab_size() < arguments.options.vocab_size) {
+  if (trainer.forgotten() > 0) {
+    warn("{} rare pieces of the text were left out to keep within {} MiB; more --memory counts them all",
+         trainer.forgotten(), arguments.memory_mib);
+  }
+  if (tokenizer.vocab_size() < options.vocab_size) {
     warn("the vocabulary has {} tokens, not {}: no pair of tokens occurs {} times any more; give more text",
-         tokenizer.vocab_size(), arguments.options.vocab_size, arguments.options.min_count);
+         tokenizer.vocab_size(), options.vocab_size, options.min_count);
   }
   write_stdout(fmt::format("{}: {} tokens; {} bytes of text are {} tokens ({:.2f} bytes per token)\n", target,
-                           tokenizer.vocab_size(), bytes, ids,
-                           static_cast<double>(bytes) / static_cast<double>(ids)));
+                           tokenizer.vocab_size(), trainer.bytes(), trainer.tokens(),
+                           static_cast<double>(trainer.bytes()) / static_cast<double>(trainer.tokens())));
 }
 
 struct EncodeArguments {
@@ -130,8 +198,8 @@ void run_decode(const DecodeArguments& arguments) {
 
 void add_train(CLI::App& parent) {
   auto a = std::make_shared<TrainArguments>();
-  CLI::App* train = parent.add_subcommand("train", "Learn a byte-level BPE vocabulary from text files");
-  train->add_option("FILE", a->files, "Text files; each is one text")->required();
+  CLI::App* train = parent.add_subcommand("train", "Learn a byte-level BPE vocabulary from text");
+  train->add_option("PATH", a->paths, "Text files, .jsonl files, folders of them")->required();
   train->add_option("--vocab-size", a->options.vocab_size, "Tokens in all: 3 special ones, 256 bytes, merges")
       ->required();
   train->add_option("--out", a->out, "Directory for tokenizer.json and tokenizer_config.json")->required();
@@ -144,6 +212,14 @@ void add_train(CLI::App& parent) {
           "--add-token", a->options.added_tokens,
           "Token that is always whole, such as <｜User｜>; gets one of the last ids; may be repeated")
       ->allow_extra_args(false);
+  a->memory_mib = a->options.memory >> 20;
+  train
+      ->add_option("--memory", a->memory_mib,
+                   "MiB for distinct pieces of text; when there are more, the rarest are left out")
+      ->capture_default_str()
+      ->check(CLI::Range(text::TokenizerTrainOptions::kLeastMemory >> 20, int64_t{1} << 24));
+  train->add_option("-t,--threads", a->threads, "0: every core; the result is the same with any number")
+      ->check(CLI::NonNegativeNumber);
   train->callback([a] { run_train(*a); });
 }
 

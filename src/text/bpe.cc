@@ -17,7 +17,7 @@ constexpr uint64_t kFree = ~uint64_t{0};
 constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
 // Up to here a linear search for the best pair beats a heap; nearly all pieces are shorter.
 constexpr size_t kShortPiece = 48;
-constexpr size_t kLong = 17;  // bytes that a Key does not tell apart any more, or more
+constexpr size_t kLong = 17;  // bytes that a PieceKey does not tell apart any more, or more
 
 uint64_t pair_key(int32_t left, int32_t right) {
   return uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
@@ -37,16 +37,45 @@ T load(const char* p) {
 }
 
 size_t table_size(size_t entries) { return std::bit_ceil(2 * entries + 2); }
+
+PieceKey key_of(std::string_view bytes) {
+  const size_t n = bytes.size();
+  const char* p = bytes.data();
+  if (n >= 8) return {load<uint64_t>(p), load<uint64_t>(p + n - 8)};
+  if (n >= 4) return {load<uint32_t>(p), load<uint32_t>(p + n - 4)};
+  if (n >= 2) return {load<uint16_t>(p), load<uint16_t>(p + n - 2)};
+  return {static_cast<uint8_t>(*p), 0};
+}
+
+uint64_t hash_of(PieceKey key, std::string_view bytes) {
+  uint64_t hash = mix(key.head + bytes.size()) ^ key.tail;
+  for (size_t i = 8; i + 8 < bytes.size(); i += 8) hash = mix(hash) ^ load<uint64_t>(bytes.data() + i);
+  return mix(hash);
+}
+
+uint64_t next_number() {
+  static std::atomic<uint64_t> last = 0;
+  return ++last;
+}
 }  // namespace
+
+void PieceCache::serve(uint64_t bpe) {
+  if (serves_ == bpe) return;
+  pieces_.assign(kPieces, Piece{});
+  serves_ = bpe;
+}
 
 void MergeTable::reserve(size_t merges) {
   slots_.assign(table_size(merges), Entry{kFree, 0, 0});
   mask_ = slots_.size() - 1;
+  filter_.assign(std::max<size_t>(1, std::bit_ceil(16 * merges) / 64), 0);
 }
 
 bool MergeTable::insert(int32_t left, int32_t right, int32_t rank, int32_t result) {
   const uint64_t key = pair_key(left, right);
-  uint64_t i = mix(key) & mask_;
+  const uint64_t hash = mix(key);
+  filter_[hash >> 40 & (filter_.size() - 1)] |= uint64_t{1} << (hash >> 34 & 63);
+  uint64_t i = hash & mask_;
   for (; slots_[i].key != kFree; i = (i + 1) & mask_) {
     if (slots_[i].key == key) return false;
   }
@@ -55,8 +84,9 @@ bool MergeTable::insert(int32_t left, int32_t right, int32_t rank, int32_t resul
 }
 
 const MergeTable::Entry* MergeTable::find(int32_t left, int32_t right) const {
-  const uint64_t key = pair_key(left, right);
-  for (uint64_t i = mix(key) & mask_;; i = (i + 1) & mask_) {
+  const uint64_t key = pair_key(left, right), hash = mix(key);
+  if ((filter_[hash >> 40 & (filter_.size() - 1)] >> (hash >> 34 & 63) & 1) == 0) return nullptr;
+  for (uint64_t i = hash & mask_;; i = (i + 1) & mask_) {
     if (slots_[i].key == key) return &slots_[i];
     if (slots_[i].key == kFree) return nullptr;
   }
@@ -64,7 +94,8 @@ const MergeTable::Entry* MergeTable::find(int32_t left, int32_t right) const {
 
 Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable,
          const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids, bool ignore_merges)
-    : tokens_(std::move(tokens)),
+    : number_(next_number()),
+      tokens_(std::move(tokens)),
       slots_(table_size(tokens_.size())),
       byte_ranks_(256 * 256, kNoRank),
       byte_ids_(byte_ids),
@@ -84,7 +115,7 @@ Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable,
   const size_t mask = slots_.size() - 1;
   for (size_t id = 0; id < tokens_.size(); ++id) {
     if (!mergeable[id]) continue;
-    const Key key = key_of(tokens_[id]);
+    const PieceKey key = key_of(tokens_[id]);
     size_t i = hash_of(key, tokens_[id]) & mask;
     while (slots_[i].id >= 0) i = (i + 1) & mask;
     slots_[i].key = key;
@@ -93,26 +124,10 @@ Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable,
   }
 }
 
-Bpe::Key Bpe::key_of(std::string_view bytes) {
-  const size_t n = bytes.size();
-  const char* p = bytes.data();
-  if (n >= 8) return {load<uint64_t>(p), load<uint64_t>(p + n - 8)};
-  if (n >= 4) return {load<uint32_t>(p), load<uint32_t>(p + n - 4)};
-  if (n >= 2) return {load<uint16_t>(p), load<uint16_t>(p + n - 2)};
-  return {static_cast<uint8_t>(*p), 0};
-}
-
-size_t Bpe::hash_of(Key key, std::string_view bytes) {
-  uint64_t hash = mix(key.head + bytes.size()) ^ key.tail;
-  for (size_t i = 8; i + 8 < bytes.size(); i += 8) hash = mix(hash) ^ load<uint64_t>(bytes.data() + i);
-  return mix(hash);
-}
-
-const Bpe::Slot* Bpe::find_token(std::string_view bytes) const {
+const Bpe::Slot* Bpe::find_token(std::string_view bytes, PieceKey key, uint64_t hash) const {
   const size_t mask = slots_.size() - 1;
-  const Key key = key_of(bytes);
   const size_t size = std::min(bytes.size(), kLong);
-  for (size_t i = hash_of(key, bytes) & mask;; i = (i + 1) & mask) {
+  for (size_t i = hash & mask;; i = (i + 1) & mask) {
     const Slot& slot = slots_[i];
     if (slot.id < 0) return nullptr;
     if (slot.key == key && slot.size == size &&
@@ -121,13 +136,31 @@ const Bpe::Slot* Bpe::find_token(std::string_view bytes) const {
   }
 }
 
-void Bpe::encode(std::string_view piece, std::vector<int32_t>* ids) const {
-  if (piece.empty()) return;
-  if (piece.size() == 1) {
-    ids->push_back(byte_ids_[static_cast<uint8_t>(piece[0])]);
+void Bpe::encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>* ids) const {
+  if (piece.size() <= 1) {
+    if (!piece.empty()) ids->push_back(byte_ids_[static_cast<uint8_t>(piece[0])]);
     return;
   }
-  const Slot* whole = find_token(piece);
+  const PieceKey key = key_of(piece);
+  const uint64_t hash = hash_of(key, piece);
+  if (piece.size() > PieceCache::kMaxBytes) return encode_anew(piece, key, hash, ids);
+  PieceCache::Piece& entry = cache.piece(hash);
+  if (entry.key == key && entry.size == piece.size()) {
+    for (size_t i = 0; i < entry.count; ++i) ids->push_back(entry.ids[i]);
+    return;
+  }
+  const size_t before = ids->size();
+  encode_anew(piece, key, hash, ids);
+  const size_t count = ids->size() - before;
+  if (count > PieceCache::kMaxIds) return;
+  entry.key = key;
+  entry.size = static_cast<uint8_t>(piece.size());
+  entry.count = static_cast<uint8_t>(count);
+  std::copy(ids->end() - static_cast<std::ptrdiff_t>(count), ids->end(), entry.ids.begin());
+}
+
+void Bpe::encode_anew(std::string_view piece, PieceKey key, uint64_t hash, std::vector<int32_t>* ids) const {
+  const Slot* whole = find_token(piece, key, hash);
   if (whole == nullptr) return merge(piece, ids);
   const uint8_t state = whole->state.load(std::memory_order_relaxed);
   if (state == kWhole || ignore_merges_) {
@@ -144,34 +177,43 @@ void Bpe::merge(std::string_view piece, std::vector<int32_t>* ids) const {
   piece.size() <= kShortPiece ? merge_short(piece, ids) : merge_long(piece, ids);
 }
 
+// A symbol stands where its first byte stands.
 void Bpe::merge_short(std::string_view piece, std::vector<int32_t>* ids) const {
+  constexpr uint64_t kNoPair = ~uint64_t{0};
   std::array<int32_t, kShortPiece> symbols;
-  std::array<int32_t, kShortPiece> ranks;  // of the pair (i, i + 1)
-  size_t n = piece.size();
+  std::array<uint8_t, kShortPiece> next, previous;
+  // Rank of the pair that begins here, above its position: the smallest merges next.
+  std::array<uint64_t, kShortPiece> pairs;
+  const size_t n = piece.size();
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(piece[i]); };
-  for (size_t i = 0; i < n; ++i) symbols[i] = byte_ids_[byte(i)];
-  for (size_t i = 0; i + 1 < n; ++i) ranks[i] = byte_ranks_[size_t{byte(i)} << 8 | byte(i + 1)];
-  const auto look_up = [&](size_t i) {
-    const MergeTable::Entry* entry = merges_.find(symbols[i], symbols[i + 1]);
-    ranks[i] = entry != nullptr ? entry->rank : kNoRank;
+  const auto pair_at = [](size_t i, int32_t rank) {
+    return rank == kNoRank ? kNoPair : static_cast<uint64_t>(rank) << 8 | i;
   };
-  while (n > 1) {
-    size_t best = 0;
-    int32_t lowest = kNoRank;
-    for (size_t i = 0; i + 1 < n; ++i) {
-      best = ranks[i] < lowest ? i : best;
-      lowest = std::min(ranks[i], lowest);
-    }
-    if (lowest == kNoRank) break;
-    symbols[best] = results_[static_cast<size_t>(lowest)];
-    for (auto* row : {&symbols, &ranks}) {
-      std::copy(row->begin() + best + 2, row->begin() + n, row->begin() + best + 1);
-    }
-    --n;
-    if (best + 1 < n) look_up(best);
-    if (best > 0) look_up(best - 1);
+  for (size_t i = 0; i < n; ++i) {
+    symbols[i] = byte_ids_[byte(i)];
+    next[i] = static_cast<uint8_t>(i + 1);
+    previous[i] = static_cast<uint8_t>(i - 1);
   }
-  ids->insert(ids->end(), symbols.begin(), symbols.begin() + n);
+  for (size_t i = 0; i + 1 < n; ++i) pairs[i] = pair_at(i, byte_ranks_[size_t{byte(i)} << 8 | byte(i + 1)]);
+  pairs[n - 1] = kNoPair;
+  const auto look_up = [&](size_t i) {
+    if (next[i] == n) return kNoPair;
+    const MergeTable::Entry* entry = merges_.find(symbols[i], symbols[next[i]]);
+    return entry != nullptr ? pair_at(i, entry->rank) : kNoPair;
+  };
+  while (true) {
+    uint64_t lowest = pairs[0];
+    for (size_t i = 1; i < n; ++i) lowest = std::min(lowest, pairs[i]);
+    if (lowest == kNoPair) break;
+    const size_t at = lowest & 0xFF, right = next[at];
+    symbols[at] = results_[lowest >> 8];
+    next[at] = next[right];
+    if (next[at] < n) previous[next[at]] = static_cast<uint8_t>(at);
+    pairs[right] = kNoPair;
+    pairs[at] = look_up(at);
+    if (at > 0) pairs[previous[at]] = look_up(previous[at]);
+  }
+  for (size_t i = 0; i < n; i = next[i]) ids->push_back(symbols[i]);
 }
 
 // The same with a doubly linked list and a heap of candidate pairs: n log n for pieces of any length.

@@ -17,7 +17,8 @@ struct Merge {
   int32_t left, right, result;  // token ids; the position in the list is the rank, lowest first
 };
 
-// Open-addressing table from (left, right) to what their merge gives.
+// Open-addressing table from (left, right) to what their merge gives. Most pairs that are looked up do not
+// merge: a small filter, which stays in the second-level cache, finds nearly all of them.
 class MergeTable {
  public:
   struct Entry {
@@ -34,6 +35,38 @@ class MergeTable {
  private:
   std::vector<Entry> slots_;
   uint64_t mask_ = 0;
+  std::vector<uint64_t> filter_;  // 16 bits or more for each merge; that of a pair is set if it is here
+};
+
+// First and last eight bytes of a piece, which may overlap; all that there is to know of up to 16 bytes.
+struct PieceKey {
+  uint64_t head, tail;
+  bool operator==(const PieceKey&) const = default;
+};
+
+// What one thread has looked up lately: short pieces with their ids, and pairs with the ranks of their
+// merges. Most of a text are a few thousand of them, and these tables stay in the second-level cache, where
+// the vocabulary does not.
+class PieceCache {
+ public:
+  static constexpr size_t kMaxBytes = 16;  // of a piece
+  static constexpr size_t kMaxIds = 3;
+
+  struct Piece {
+    PieceKey key;
+    std::array<int32_t, kMaxIds> ids;
+    uint8_t size;   // of the piece; 0: free
+    uint8_t count;  // of ids
+  };
+  // Forgets everything unless it has served that Bpe before.
+  void serve(uint64_t bpe);
+  Piece& piece(uint64_t hash) { return pieces_[hash % kPieces]; }
+
+ private:
+  static constexpr size_t kPieces = 8192;  // 256 KiB
+
+  std::vector<Piece> pieces_;
+  uint64_t serves_ = 0;
 };
 
 class Bpe {
@@ -46,8 +79,11 @@ class Bpe {
       const std::array<int32_t, 256>& byte_ids, bool ignore_merges);
 
   // Appends the ids of one piece: of all adjacent pairs the one with the lowest rank merges first, the
-  // leftmost if there are several, until none is left. May be called from several threads.
-  void encode(std::string_view piece, std::vector<int32_t>* ids) const;
+  // leftmost if there are several, until none is left. May be called from several threads, each with a cache
+  // that serves number().
+  void encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>* ids) const;
+
+  uint64_t number() const { return number_; }  // from 1; no two have the same
 
   const std::vector<std::string>& tokens() const { return tokens_; }
 
@@ -56,25 +92,21 @@ class Bpe {
   // one token, and this saves merging them again. Threads may race to store the same value.
   enum State : uint8_t { kUnknown, kWhole, kSplit };
 
-  // First and last eight bytes, which may overlap; all that there is to know of up to 16 bytes.
-  struct Key {
-    uint64_t head, tail;
-    bool operator==(const Key&) const = default;
-  };
   struct Slot {
-    Key key;
+    PieceKey key;
     int32_t id = -1;  // free
     uint8_t size;     // in bytes, or kLong
     mutable std::atomic<uint8_t> state{kUnknown};
   };
 
-  static Key key_of(std::string_view bytes);
-  static size_t hash_of(Key key, std::string_view bytes);
-  const Slot* find_token(std::string_view bytes) const;  // null if there is none
+  // Null if there is none.
+  const Slot* find_token(std::string_view bytes, PieceKey key, uint64_t hash) const;
+  void encode_anew(std::string_view piece, PieceKey key, uint64_t hash, std::vector<int32_t>* ids) const;
   void merge(std::string_view piece, std::vector<int32_t>* ids) const;
   void merge_short(std::string_view piece, std::vector<int32_t>* ids) const;
   void merge_long(std::string_view piece, std::vector<int32_t>* ids) const;
 
+  uint64_t number_;
   std::vector<std::string> tokens_;
   std::vector<Slot> slots_;  // open-addressing table of the mergeable tokens by their bytes
   MergeTable merges_;

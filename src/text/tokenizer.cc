@@ -86,7 +86,10 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special
   std::vector<int32_t> ids;
   ids.reserve(text.size() / 4 + 4);
   MatchScratch scratch;
-  const auto on_piece = [&](std::string_view piece) { data_->bpe.encode(piece, &ids); };
+  thread_local PieceCache thread_cache;
+  PieceCache& cache = thread_cache;
+  cache.serve(data_->bpe.number());
+  const auto on_piece = [&](std::string_view piece) { data_->bpe.encode(piece, cache, &ids); };
   const auto on_text = [&](std::string_view part) { data_->pre_tokenizer.split(part, scratch, on_piece); };
   const auto on_token = [&](int32_t id) { ids.push_back(id); };
   if (parse_special) {

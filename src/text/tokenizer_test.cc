@@ -191,6 +191,22 @@ TEST(Tokenizer, ShortAndLongPiecesMergeByRank) {
   }
 }
 
+// What a thread remembers of the pieces that one tokenizer has encoded is nothing to another.
+TEST(Tokenizer, TokenizersInTurnKeepTheirOwnIds) {
+  const std::string text = kText;
+  const std::string_view view = text;
+  TokenizerTrainOptions options;
+  options.vocab_size = 259;
+  const Tokenizer bytes = train_tokenizer({&view, 1}, options);
+  const Ids of_small = small().encode(kText);
+  for (int i = 0; i < 3; ++i) {
+    const Ids ids = bytes.encode(kText, false);
+    EXPECT_EQ(ids.size(), text.size());
+    EXPECT_EQ(joined(bytes, ids), text);
+    EXPECT_EQ(small().encode(kText), of_small);
+  }
+}
+
 TEST(Tokenizer, ThreadsEncodeAtOnce) {
   // A copy of its own, so that no other test has warmed it up.
   const Tokenizer tokenizer = Tokenizer::parse(small().json(), "test", small().config_json());

@@ -1,5 +1,6 @@
 #include "text/tokenizer_train.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -139,6 +140,112 @@ TEST(TokenizerTrain, IncrementalCountsEqualCountingAnew) {
   }
 }
 
+// Text of many distinct words, in lines of many lengths, with characters of every kind.
+std::string varied_text(size_t bytes) {
+  std::mt19937 random(5);
+  const char* parts[] = {"the", "of",  " ", " ",    " ",  "\n", "\r\n", "\n\n",
+                         "\t",  "123", "é", "漢字", "。", ", ", "'s",   "(x)"};
+  std::string text;
+  while (text.size() < bytes) {
+    if (random() % 3 > 0) {
+      text += parts[random() % std::size(parts)];
+      continue;
+    }
+    for (auto n = 1 + random() % 9; n > 0; --n)
+      text += static_cast<char>('a' + (random() % 26) * (random() % 26) / 26);
+  }
+  return text;
+}
+
+std::string train_in_parts(std::string_view text, int threads, size_t add_bytes) {
+  TokenizerTrainOptions options;
+  options.vocab_size = 700;
+  options.added_tokens = {"of the", "\n\nx"};
+  ThreadPool pool(threads);
+  TokenizerTrainer trainer(options, pool);
+  for (size_t at = 0; at < text.size(); at += add_bytes) {
+    const std::string_view part = text.substr(at, add_bytes);
+    trainer.add({&part, 1});
+  }
+  return trainer.finish().json();
+}
+
+// A long text is counted in slices: where it is cut must not show, nor by how many threads it is counted.
+TEST(TokenizerTrain, ThreadsAndSlicesDoNotShow) {
+  const std::string text = varied_text(5 << 20);
+  const std::string one = train_in_parts(text, 1, text.size());
+  EXPECT_EQ(train_in_parts(text, 3, text.size()), one);
+  // The pieces, counted without slices: each text is shorter than one.
+  TokenizerTrainOptions options;
+  options.vocab_size = 700;
+  options.added_tokens = {"of the", "\n\nx"};
+  std::vector<std::string_view> lines;
+  for (std::string_view rest = text; !rest.empty();) {
+    // A line ends a piece if what follows is no white space, and no added token has a line end inside.
+    size_t end = 100000;
+    while (end < rest.size() && !(rest[end - 1] == '\n' && rest[end] >= 'a' && rest[end] <= 'w')) ++end;
+    lines.push_back(rest.substr(0, std::min(end, rest.size())));
+    rest.remove_prefix(lines.back().size());
+  }
+  EXPECT_GT(lines.size(), 30u);
+  EXPECT_EQ(train_tokenizer(lines, options).json(), one);
+}
+
+TEST(TokenizerTrain, CountsTheTokensOfTheText) {
+  const std::string text = varied_text(200000) + "<｜User｜> \xFF\xFE";
+  TokenizerTrainOptions options;
+  options.vocab_size = 500;
+  options.added_tokens = {"<｜User｜>"};
+  ThreadPool pool(2);
+  TokenizerTrainer trainer(options, pool);
+  const std::string_view view = text;
+  trainer.add({&view, 1});
+  const Tokenizer tokenizer = trainer.finish();
+  EXPECT_EQ(trainer.bytes(), static_cast<int64_t>(text.size()));
+  EXPECT_EQ(trainer.tokens(), static_cast<int64_t>(tokenizer.encode(text).size()));
+  EXPECT_EQ(trainer.forgotten(), 0);
+}
+
+// More distinct words than the memory holds: the rarest go, the same with any number of threads.
+TEST(TokenizerTrain, RarePiecesAreForgottenWhenMemoryIsFull) {
+  std::string text;
+  for (int i = 0; i < 300000; ++i) text += fmt::format("w{:x}x often again\n", i * 2654435761u);
+  std::string files[2];
+  for (const int threads : {1, 3}) {
+    TokenizerTrainOptions options;
+    options.vocab_size = 400;
+    options.memory = TokenizerTrainOptions::kLeastMemory;
+    ThreadPool pool(threads);
+    TokenizerTrainer trainer(options, pool);
+    for (size_t at = 0; at < text.size(); at += text.size() / 3) {
+      const std::string_view part = std::string_view(text).substr(at, text.size() / 3);
+      trainer.add({&part, 1});
+    }
+    files[threads / 2] = trainer.finish().json();
+    EXPECT_GT(trainer.forgotten(), 100000);
+    EXPECT_LT(trainer.forgotten(), 2000000);
+  }
+  EXPECT_EQ(files[0], files[1]);
+  EXPECT_NE(files[0].find("\"Ġoften\""), std::string::npos);
+}
+
+TEST(TokenizerTrain, ReportsProgress) {
+  TokenizerTrainOptions options;
+  options.vocab_size = 800;
+  ThreadPool pool(1);
+  std::vector<std::pair<int64_t, int32_t>> reports;
+  TokenizerTrainer trainer(options, pool,
+                           [&](int64_t bytes, int32_t vocab) { reports.emplace_back(bytes, vocab); });
+  const std::string text = varied_text(100000);
+  const std::string_view view = text;
+  trainer.add({&view, 1});
+  trainer.add({&view, 1});
+  trainer.finish();
+  const auto n = static_cast<int64_t>(text.size());
+  EXPECT_EQ(reports,
+            (std::vector<std::pair<int64_t, int32_t>>{{n, 0}, {2 * n, 0}, {2 * n, 515}, {2 * n, 771}}));
+}
+
 TEST(TokenizerTrain, AddedTokensComeLast) {
   TokenizerTrainOptions options;
   options.added_tokens = {"<｜User｜>", "<｜Assistant｜>"};
@@ -170,6 +277,9 @@ TEST(TokenizerTrain, BadOptionsAreErrors) {
   options = {};
   options.min_count = 0;
   EXPECT_NE(message_of({"abc"}, 300, options).find("min_count"), std::string::npos);
+  options = {};
+  options.memory = 1 << 20;
+  EXPECT_NE(message_of({"abc"}, 300, options).find("memory"), std::string::npos);
   for (const char* token : {"", "\xFF", "a", "é", "Ġt", "<｜▁pad▁｜>"}) {
     options = {};
     options.added_tokens = {token};
