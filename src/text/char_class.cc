@@ -14,25 +14,24 @@ namespace frugal::text {
 
 namespace {
 
-using Page = std::array<CharClass, 256>;
+using Page = std::array<CharInfo, 256>;
 
 bool is_surrogate(char32_t c) { return c >= 0xD800 && c <= 0xDFFF; }
 
-// Gives the class to the characters of `text` that match; `at[i]` is the place in `page` of the character
-// that starts at byte i.
-void mark(const char* pattern, CharClass value, const std::string& text, const std::vector<uint8_t>& at,
-          Page* page) {
+// Calls found(i) for the places in the page of all characters of `text` that match; `at[b]` is the place of
+// the character that has byte b.
+template <class F>
+void for_matches(const char* pattern, const std::string& text, const std::vector<uint8_t>& at, F&& found) {
   const Regex regex(pattern, Regex::Syntax::kPattern, "class of characters");
   MatchScratch scratch;
   size_t begin = 0, end = 0;
   for (size_t from = 0; from < text.size() && regex.find(text, from, scratch, &begin, &end); from = end) {
-    for (size_t i = begin; i < end; ++i) (*page)[at[i]] = value;
+    for (size_t b = begin; b < end; ++b) found(at[b]);
   }
 }
 
 std::unique_ptr<Page> make_page(uint32_t number) {
   auto page = std::make_unique<Page>();
-  page->fill(CharClass::kOther);
   std::string text;
   std::vector<uint8_t> at;  // of every byte, so that those inside a character name it too
   for (uint32_t i = 0; i < 256; ++i) {
@@ -41,13 +40,13 @@ std::unique_ptr<Page> make_page(uint32_t number) {
     append_utf8(c, &text);
     at.resize(text.size(), static_cast<uint8_t>(i));
   }
-  mark("\\p{L}+", CharClass::kLetter, text, at, page.get());
-  mark("\\p{M}+", CharClass::kMark, text, at, page.get());
-  mark("[\\p{P}\\p{S}]+", CharClass::kSymbol, text, at, page.get());
-  mark("\\s+", CharClass::kSpace, text, at, page.get());
-  mark("[\\r\\n]+", CharClass::kNewline, text, at, page.get());
-  mark("\\p{N}+", CharClass::kNumber, text, at, page.get());
-  mark(kCjkPattern, CharClass::kCjk, text, at, page.get());
+  const std::pair<const char*, CharClass> classes[] = {
+      {"\\p{L}+", CharClass::kLetter},         {"\\p{M}+", CharClass::kMark},
+      {"[\\p{P}\\p{S}]+", CharClass::kSymbol}, {"\\s+", CharClass::kSpace},
+      {"[\\r\\n]+", CharClass::kNewline},      {"\\p{N}+", CharClass::kNumber}};
+  for (const auto& [pattern, kind] : classes)
+    for_matches(pattern, text, at, [&, kind = kind](uint8_t i) { (*page)[i].kind = kind; });
+  for_matches(kCjkPattern, text, at, [&](uint8_t i) { (*page)[i].cjk = true; });
   return page;
 }
 
@@ -55,9 +54,9 @@ std::unique_ptr<Page> make_page(uint32_t number) {
 
 namespace char_class_detail {
 
-std::array<std::atomic<const CharClass*>, 0x1100> pages{};
+std::array<std::atomic<const CharInfo*>, 0x1100> pages{};
 
-const CharClass* fill_page(uint32_t number) {
+const CharInfo* fill_page(uint32_t number) {
   static std::mutex mutex;
   static std::array<std::unique_ptr<Page>, 0x1100> owned;
   const std::lock_guard lock(mutex);
@@ -68,8 +67,8 @@ const CharClass* fill_page(uint32_t number) {
 
 }  // namespace char_class_detail
 
-const CharClass* ascii_classes() {
-  class_of(0);
+const CharInfo* ascii_chars() {
+  char_info(0);
   return char_class_detail::pages[0].load(std::memory_order_acquire);
 }
 

@@ -14,27 +14,30 @@ enum class CharClass : uint8_t {
   kSymbol,   // \p{P} or \p{S}
   kSpace,    // \s but CR and LF
   kNewline,  // CR, LF
+  kNumber,   // \p{N}
   kOther,    // none of these
-  // Characters of stages that come before the main pattern.
-  kNumber,  // \p{N}
-  kCjk,     // kCjkPattern of text/deepseek_split.h, whatever else they are
+};
+
+struct CharInfo {
+  CharClass kind = CharClass::kOther;
+  bool cjk = false;  // kCjkPattern of text/deepseek_split.h has it
 };
 
 namespace char_class_detail {
-// Classes of the characters 256 * page ..., null until fill_page(page) has been called.
-extern std::array<std::atomic<const CharClass*>, 0x1100> pages;
-const CharClass* fill_page(uint32_t page);
+// The characters 256 * page ..., null until fill_page(page) has been called.
+extern std::array<std::atomic<const CharInfo*>, 0x1100> pages;
+const CharInfo* fill_page(uint32_t page);
 }  // namespace char_class_detail
 
-// The classes of the first 128 characters.
-const CharClass* ascii_classes();
+// The first 128 characters.
+const CharInfo* ascii_chars();
 
 // c is a Unicode scalar value. May be called from several threads.
-inline CharClass class_of(char32_t c) {
+inline CharInfo char_info(char32_t c) {
   const uint32_t page = c >> 8;
-  const CharClass* classes = char_class_detail::pages[page].load(std::memory_order_acquire);
-  if (classes == nullptr) classes = char_class_detail::fill_page(page);
-  return classes[c & 0xFF];
+  const CharInfo* chars = char_class_detail::pages[page].load(std::memory_order_acquire);
+  if (chars == nullptr) chars = char_class_detail::fill_page(page);
+  return chars[c & 0xFF];
 }
 
 }  // namespace frugal::text

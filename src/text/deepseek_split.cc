@@ -52,15 +52,6 @@ const char* DeepSeekSplit::after_number(const Cursor& at, const char* q) const {
   return q;
 }
 
-const char* DeepSeekSplit::after_cjk(const Cursor& at, const char* q) {
-  while (q < at.end) {
-    const Char c = at.any(q);
-    if (c.kind != CharClass::kCjk) break;
-    q += c.bytes;
-  }
-  return q;
-}
-
 // At white space that starts at q: \s*[\r\n]+, else \s+(?!\S), else \s+.
 const char* DeepSeekSplit::after_space(const Cursor& at, const char* q) {
   const char* first = q;

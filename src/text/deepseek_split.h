@@ -3,8 +3,8 @@
 // stage before them that cuts capitals apart, as in the tokenizers that text/tokenizer_train.h makes.
 //
 // Why one pass suffices: the characters that the first stages cut out (numbers, CJK, lone capitals) are three
-// disjoint sets, so that what is left for the main pattern are the runs without any of them; and no pattern
-// looks outside its run.
+// disjoint sets, and no pattern looks outside what the stage before it left. So the main pattern sees runs
+// between numbers and lone capitals (which it leaves whole), in which all characters are CJK or none is.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,7 @@ class DeepSeekSplit {
   // Calls sink(std::string_view) for every piece of `text` (well-formed UTF-8), in order.
   template <class Sink>
   void split(std::string_view text, Sink&& sink) const {
-    Cursor at{text.data(), text.data() + text.size(), ascii_, split_capitals_};
+    Cursor at{text.data(), text.data() + text.size(), ascii_, split_capitals_, false};
     while (at.p < at.end) {
       const char* begin = at.p;
       skip_piece(at);
@@ -48,18 +48,20 @@ class DeepSeekSplit {
 
  private:
   DeepSeekSplit(int digits, bool split_capitals)
-      : digits_(digits), split_capitals_(split_capitals), ascii_(ascii_classes()) {}
+      : digits_(digits), split_capitals_(split_capitals), ascii_(ascii_chars()) {}
 
   struct Char {
     CharClass kind;
     uint8_t bytes;  // 0: the end of the run that the main pattern sees
+    bool cjk;
   };
 
   struct Cursor {
     const char* p;
     const char* end;
-    const CharClass* ascii;
+    const CharInfo* ascii;
     bool split_capitals;
+    bool cjk;  // whether the run is one of CJK
 
     uint8_t byte(const char* q) const { return static_cast<uint8_t>(*q); }
     bool is_lone_capital(const char* q) const {
@@ -68,17 +70,19 @@ class DeepSeekSplit {
     // The character at q, whatever stage it belongs to; q < end.
     Char any(const char* q) const {
       const uint8_t lead = byte(q);
-      if (lead < 0x80) return {ascii[lead], 1};
+      if (lead < 0x80) return {ascii[lead].kind, 1, false};
       const auto tail = [&](int i) { return static_cast<char32_t>(byte(q + i) & 0x3F); };
-      if (lead < 0xE0) return {class_of((lead & 0x1Fu) << 6 | tail(1)), 2};
-      if (lead < 0xF0) return {class_of((lead & 0x0Fu) << 12 | tail(1) << 6 | tail(2)), 3};
-      return {class_of((lead & 0x07u) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3)), 4};
+      const auto with = [](CharInfo info, uint8_t bytes) { return Char{info.kind, bytes, info.cjk}; };
+      if (lead < 0xE0) return with(char_info((lead & 0x1Fu) << 6 | tail(1)), 2);
+      if (lead < 0xF0) return with(char_info((lead & 0x0Fu) << 12 | tail(1) << 6 | tail(2)), 3);
+      return with(char_info((lead & 0x07u) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3)), 4);
     }
     // The character at q as the main pattern sees it.
     Char main(const char* q) const {
-      if (q == end || (split_capitals && is_lone_capital(q))) return {CharClass::kOther, 0};
+      constexpr Char kEnd{CharClass::kOther, 0, false};
+      if (q == end || (split_capitals && is_lone_capital(q))) return kEnd;
       const Char c = any(q);
-      return c.kind >= CharClass::kNumber ? Char{CharClass::kOther, 0} : c;
+      return c.kind == CharClass::kNumber || c.cjk != cjk ? kEnd : c;
     }
   };
 
@@ -89,12 +93,10 @@ class DeepSeekSplit {
       at.p = next;
       return;
     }
+    at.cjk = c.cjk;
     switch (c.kind) {
       case CharClass::kNumber:
         at.p = after_number(at, next);
-        return;
-      case CharClass::kCjk:
-        at.p = after_cjk(at, next);
         return;
       case CharClass::kLetter:
       case CharClass::kMark:
@@ -129,7 +131,6 @@ class DeepSeekSplit {
   static bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
   const char* after_number(const Cursor& at, const char* q) const;
-  static const char* after_cjk(const Cursor& at, const char* q);
   static const char* after_letters(const Cursor& at, const char* q) {
     for (Char c = at.main(q); is_word(c); c = at.main(q)) q += c.bytes;
     return q;
@@ -144,7 +145,7 @@ class DeepSeekSplit {
   // The rest of [\p{P}\p{S}]+[\r\n]*
   static const char* after_symbol_run(const Cursor& at, const char* q) {
     for (Char c = at.main(q); c.bytes > 0 && c.kind == CharClass::kSymbol; c = at.main(q)) q += c.bytes;
-    while (q < at.end && (*q == '\r' || *q == '\n')) ++q;
+    while (!at.cjk && q < at.end && (*q == '\r' || *q == '\n')) ++q;
     return q;
   }
   static const char* after_space(const Cursor& at, const char* q);
@@ -152,7 +153,7 @@ class DeepSeekSplit {
 
   int digits_;
   bool split_capitals_;
-  const CharClass* ascii_;
+  const CharInfo* ascii_;
 };
 
 }  // namespace frugal::text

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "text/pretokenizer.h"
@@ -14,7 +15,7 @@
 namespace frugal::text {
 namespace {
 
-using Pieces = std::vector<std::string>;
+using Pieces = std::vector<std::string_view>;
 
 std::vector<SplitStage> stages_of(int digits, bool capitals) {
   std::vector<SplitStage> stages;
@@ -72,9 +73,10 @@ TEST(DeepSeekSplit, IsChosenForItsPatternsOnly) {
 
 TEST(DeepSeekSplit, PiecesByHand) {
   const PreTokenizer v3(stages_of(3, false)), spelling(stages_of(1, true));
-  EXPECT_EQ(pieces(v3, "I'm 12345 \t\n\n  x  漢字ab—é!!\r\n\x01\x02z"),
-            (Pieces{"I", "'m", " ", "123", "45", " \t\n\n", " ", " x", "  ", "漢字", "ab", "—", "é", "!!\r\n",
-                    "\x01", "\x02z"}));
+  EXPECT_EQ(
+      pieces(v3, "I'm 12345 \t\n\n  x  漢字ab—é!!\r\n\x01\x02z ア・イ\u3040x・\n"),
+      (Pieces{"I", "'m",     " ",    "123",   "45", " \t\n\n", " ",  " x", "  ",     "漢字", "ab", "—",
+              "é", "!!\r\n", "\x01", "\x02z", " ",  "ア",      "・", "イ", "\u3040", "x",    "・", "\n"}));
   EXPECT_EQ(pieces(spelling, "ABc 12 NASA's"),
             (Pieces{"A", "Bc", " ", "1", "2", " ", "N", "A", "S", "A", "'s"}));
 }
@@ -105,29 +107,29 @@ TEST(DeepSeekSplit, EveryCharacterIsCutAsThePatternsCut) {
 
 // What random texts are made of: of every general category, of every range that the patterns name the ends
 // and their neighbours, and bytes that are not UTF-8.
-Pieces material() {
-  Pieces list = {"a",        "b",
-                 "z",        "A",
-                 "B",        "Z",
-                 "ab",       "AB",
-                 "0",        "7",
-                 "12345",    " ",
-                 " ",        " ",
-                 "  ",       "\t",
-                 "\n",       "\r",
-                 "\r\n",     "'",
-                 "!",        "(",
-                 "_",        "{",
-                 "\"",       "~",
-                 "@",        "[",
-                 "`",        "/",
-                 ":",        "\x01",
-                 "\v",       "\f",
-                 "\x1C",     "\x1F",
-                 "\x7F",     "\xFF",
-                 "\xC2",     "\xE4\xBD",
-                 "\xF0\x9F", "\xED\xA0\x80",
-                 "\xC0\x80", std::string(1, '\0')};
+std::vector<std::string> material() {
+  std::vector<std::string> list = {"a",        "b",
+                                   "z",        "A",
+                                   "B",        "Z",
+                                   "ab",       "AB",
+                                   "0",        "7",
+                                   "12345",    " ",
+                                   " ",        " ",
+                                   "  ",       "\t",
+                                   "\n",       "\r",
+                                   "\r\n",     "'",
+                                   "!",        "(",
+                                   "_",        "{",
+                                   "\"",       "~",
+                                   "@",        "[",
+                                   "`",        "/",
+                                   ":",        "\x01",
+                                   "\v",       "\f",
+                                   "\x1C",     "\x1F",
+                                   "\x7F",     "\xFF",
+                                   "\xC2",     "\xE4\xBD",
+                                   "\xF0\x9F", "\xED\xA0\x80",
+                                   "\xC0\x80", std::string(1, '\0')};
   for (const char32_t c : std::initializer_list<char32_t>{
            // Lu Ll Lt Lm Lo, Mn Mc Me, Nd Nl No, Pc Pd Ps Pe Pi Pf Po, Sm Sc Sk So, Zs Zl Zp, Cc Cf Co Cn
            0x00C9, 0x00E9, 0x0416, 0x0436, 0x01C5, 0x02B0, 0x00AA, 0x05D0, 0x0627, 0x0905, 0x0E01, 0xAC00,
@@ -143,7 +145,7 @@ Pieces material() {
 }
 
 TEST(DeepSeekSplit, RandomTextsAreCutAsThePatternsCut) {
-  const Pieces parts = material();
+  const std::vector<std::string> parts = material();
   const Variant variants[] = {{3, false}, {1, true}, {2, true}, {9, false}};
   std::mt19937 random(11);
   for (int round = 0; round < 40000; ++round) {

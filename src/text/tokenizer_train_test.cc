@@ -172,7 +172,7 @@ std::string train_in_parts(std::string_view text, int threads, size_t add_bytes)
 
 // A long text is counted in slices: where it is cut must not show, nor by how many threads it is counted.
 TEST(TokenizerTrain, ThreadsAndSlicesDoNotShow) {
-  const std::string text = varied_text(5 << 20);
+  const std::string text = varied_text(2200000);
   const std::string one = train_in_parts(text, 1, text.size());
   EXPECT_EQ(train_in_parts(text, 3, text.size()), one);
   // The pieces, counted without slices: each text is shorter than one.
@@ -182,7 +182,7 @@ TEST(TokenizerTrain, ThreadsAndSlicesDoNotShow) {
   std::vector<std::string_view> lines;
   for (std::string_view rest = text; !rest.empty();) {
     // A line ends a piece if what follows is no white space, and no added token has a line end inside.
-    size_t end = 100000;
+    size_t end = 50000;
     while (end < rest.size() && !(rest[end - 1] == '\n' && rest[end] >= 'a' && rest[end] <= 'w')) ++end;
     lines.push_back(rest.substr(0, std::min(end, rest.size())));
     rest.remove_prefix(lines.back().size());
@@ -209,7 +209,11 @@ TEST(TokenizerTrain, CountsTheTokensOfTheText) {
 // More distinct words than the memory holds: the rarest go, the same with any number of threads.
 TEST(TokenizerTrain, RarePiecesAreForgottenWhenMemoryIsFull) {
   std::string text;
-  for (int i = 0; i < 300000; ++i) text += fmt::format("w{:x}x often again\n", i * 2654435761u);
+  for (uint32_t i = 0; i < 100000; ++i) {
+    text += "often again ";
+    for (uint32_t x = i * 2654435761u; x != 0; x /= 20) text += static_cast<char>('a' + x % 20);
+    text += '\n';
+  }
   std::string files[2];
   for (const int threads : {1, 3}) {
     TokenizerTrainOptions options;
@@ -222,8 +226,8 @@ TEST(TokenizerTrain, RarePiecesAreForgottenWhenMemoryIsFull) {
       trainer.add({&part, 1});
     }
     files[threads / 2] = trainer.finish().json();
-    EXPECT_GT(trainer.forgotten(), 100000);
-    EXPECT_LT(trainer.forgotten(), 2000000);
+    EXPECT_GT(trainer.forgotten(), 20000);
+    EXPECT_LT(trainer.forgotten(), 110000);
   }
   EXPECT_EQ(files[0], files[1]);
   EXPECT_NE(files[0].find("\"Ġoften\""), std::string::npos);
