@@ -45,8 +45,9 @@ std::unique_ptr<Page> make_page(uint32_t number) {
       {"[\\p{P}\\p{S}]+", CharClass::kSymbol}, {"\\s+", CharClass::kSpace},
       {"[\\r\\n]+", CharClass::kNewline},      {"\\p{N}+", CharClass::kNumber}};
   for (const auto& [pattern, kind] : classes)
-    for_matches(pattern, text, at, [&, kind = kind](uint8_t i) { (*page)[i].kind = kind; });
-  for_matches(kCjkPattern, text, at, [&](uint8_t i) { (*page)[i].cjk = true; });
+    for_matches(pattern, text, at,
+                [&, kind = kind](uint8_t i) { (*page)[i].bits = static_cast<uint8_t>(kind); });
+  for_matches(kCjkPattern, text, at, [&](uint8_t i) { (*page)[i].bits |= CharInfo::kCjk; });
   return page;
 }
 

@@ -16,11 +16,15 @@ enum class CharClass : uint8_t {
   kNewline,  // CR, LF
   kNumber,   // \p{N}
   kOther,    // none of these
+  kEnd,      // no character: the end of what a pattern sees
 };
 
 struct CharInfo {
-  CharClass kind = CharClass::kOther;
-  bool cjk = false;  // kCjkPattern of text/deepseek_split.h has it
+  static constexpr uint8_t kCjk = 0x80;
+  uint8_t bits = static_cast<uint8_t>(CharClass::kOther);
+
+  CharClass kind() const { return static_cast<CharClass>(bits & ~kCjk); }
+  bool cjk() const { return (bits & kCjk) != 0; }  // kCjkPattern of text/deepseek_split.h has it
 };
 
 namespace char_class_detail {

@@ -43,39 +43,4 @@ std::optional<DeepSeekSplit> DeepSeekSplit::recognise(const std::vector<SplitSta
   return DeepSeekSplit(digits, capitals);
 }
 
-const char* DeepSeekSplit::after_number(const Cursor& at, const char* q) const {
-  for (int n = 1; n < digits_ && q < at.end; ++n) {
-    const Char c = at.any(q);
-    if (c.kind != CharClass::kNumber) break;
-    q += c.bytes;
-  }
-  return q;
-}
-
-// At white space that starts at q: \s*[\r\n]+, else \s+(?!\S), else \s+.
-const char* DeepSeekSplit::after_space(const Cursor& at, const char* q) {
-  const char* first = q;
-  const char* last = q;  // where the last character of the run starts
-  const char* after_newline = nullptr;
-  Char c = at.main(q);
-  while (c.bytes > 0 && (c.kind == CharClass::kSpace || c.kind == CharClass::kNewline)) {
-    last = q;
-    q += c.bytes;
-    if (c.kind == CharClass::kNewline) after_newline = q;
-    c = at.main(q);
-  }
-  if (after_newline != nullptr) return after_newline;
-  // What follows is no white space, unless the run ends here; then the last character belongs to it.
-  return c.bytes == 0 || last == first ? q : last;
-}
-
-// At q, after a character that no alternative matches: what lies before the next match is one piece.
-const char* DeepSeekSplit::after_unmatched(const Cursor& at, const char* q) {
-  while (true) {
-    const Char c = at.main(q);
-    if (c.bytes == 0 || c.kind != CharClass::kOther || is_word(at.main(q + c.bytes))) return q;
-    q += c.bytes;
-  }
-}
-
 }  // namespace frugal::text
