@@ -223,7 +223,6 @@ TokenizerTrainOptions checked(TokenizerTrainOptions options) {
 
 // A part is counted by one thread: long enough to be worth it, short enough for all to finish at once.
 constexpr size_t kPartBytes = 1 << 20;
-constexpr size_t kRoundParts = TokenizerTrainer::kRoundBytes / kPartBytes;
 // Merges between two reports.
 constexpr int kReportMerges = 256;
 
