@@ -1,6 +1,6 @@
 // Encoding against the npm package @huggingface/tokenizers: the same files and tokenizer.json, in turn, one
 // thread each; and whether the ids are equal. bench/README.md.
-//   node tokenizer_npm.mjs PROGRAM TOKENIZER_DIR FILE...
+//   node tokenizer_npm.mjs [--rounds N] PROGRAM TOKENIZER_DIR FILE...
 // PROGRAM is frugal_bench_tokenizer; the package is looked for in NODE_MODULES (a node_modules folder).
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -8,13 +8,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const kRounds = 3;  // of a file; one of those that take longer
-const kLongBytes = 2e6;
-
-const [program, directory, ...files] = process.argv.slice(2);
+const words = process.argv.slice(2);
+const rounds = words[0] === '--rounds' ? Number(words.splice(0, 2)[1]) : 3;
+const [program, directory, ...files] = words;
 const modules = process.env.NODE_MODULES;
 if (files.length === 0 || !modules) {
-  console.error('NODE_MODULES=DIR/node_modules node tokenizer_npm.mjs PROGRAM TOKENIZER_DIR FILE...');
+  console.error('NODE_MODULES=DIR/node_modules node tokenizer_npm.mjs [--rounds N] PROGRAM TOKENIZER_DIR FILE...');
   process.exit(2);
 }
 const entry = join(modules, '@huggingface/tokenizers/dist/tokenizers.mjs');
@@ -54,7 +53,7 @@ for (const file of files) {
   const text = data.toString('utf8');
   const rates = [[], []];
   let ours, theirs;
-  for (let round = 0; round < (data.length > kLongBytes ? 1 : kRounds); ++round) {
+  for (let round = 0; round < rounds; ++round) {
     const [a, rateA] = encodeWithFrugal(file);
     const [b, rateB] = encodeWithPackage(text, data.length);
     [ours, theirs] = [a, b];
