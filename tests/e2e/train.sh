@@ -199,10 +199,13 @@ and a line'
   # Control characters come back too.
   printf '\000\001\177abc' >bytes
   "$FRUGAL" tokenizer encode tok <bytes | "$FRUGAL" tokenizer decode tok | same bytes -
-  # The same text gives the same file; a tokenizer that is there stays.
-  "$FRUGAL" tokenizer train "$tasks" --vocab-size 320 --out a >/dev/null
-  "$FRUGAL" tokenizer train "$tasks" --vocab-size 320 --out b >/dev/null
+  # The same text gives the same file, whatever it lies in and however many threads read it; a tokenizer that is there stays.
+  mkdir -p texts/deep
+  cp "$tasks" texts/deep/tasks.jsonl
+  "$FRUGAL" tokenizer train "$tasks" --vocab-size 320 --out a -t 1 >/dev/null
+  "$FRUGAL" tokenizer train texts --vocab-size 320 --out b -t 3 >/dev/null
   diff -r a b
+  refuses 2 "--memory" "$FRUGAL" tokenizer train "$tasks" --vocab-size 320 --out c --memory 1
   refuses 1 "tok/tokenizer.json|exists already" "$FRUGAL" tokenizer train "$tasks" --vocab-size 300 --out tok
   refuses 1 "99999|not in the vocabulary" "$FRUGAL" tokenizer decode tok 99999
   refuses 1 "12x|not a token id" "$FRUGAL" tokenizer decode tok 12x
