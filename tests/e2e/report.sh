@@ -13,6 +13,10 @@ case_report_log() {
   mentions "$base/log.jsonl" '"tokens_per_second":|"peak_share":|"router_bias":[['
   mentions "$base/machine.json" '"cpu"|"peak_flops"|"compiler"|"version"'
   mentions "$base/recipe.toml" 'preset = "nano"'
+  # No value depends on the number of threads.
+  runs 0 train out=one steps=10 threads=1
+  runs 0 train out=three steps=10 threads=3
+  diff <(log_values one) <(log_values three)
 }
 
 case_report_page() {
