@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_strict.h"
 
 namespace frugal {
 
@@ -70,35 +71,6 @@ void check_ranges(const std::string& path, std::vector<Range> ranges, int64_t si
   if (at != size) fail(path, fmt::format("{} bytes after the last tensor", size - at), kRemedy);
 }
 
-// The parser keeps one value per key; a name twice must be seen while parsing.
-json parse_header(const std::string& path, std::string_view text) {
-  std::vector<std::string> keys;
-  int depth = 0;
-  const auto callback = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start) {
-      if (++depth > 8) fail(path, "header is nested too deeply", kRemedy);
-    } else if (event == json::parse_event_t::object_end || event == json::parse_event_t::array_end) {
-      --depth;
-    } else if (event == json::parse_event_t::key && depth == 1) {
-      keys.push_back(parsed.get<std::string>());
-    }
-    return true;
-  };
-  // JSON allows no NUL, but the parser would take one for the end and ignore the rest.
-  if (text.find('\0') != std::string_view::npos)
-    fail(path, "header is not JSON: it holds a NUL byte", kRemedy);
-  json header;
-  try {
-    header = json::parse(text.begin(), text.end(), callback);
-  } catch (const json::exception& e) {
-    fail(path, std::string("header is not JSON: ") + e.what(), kRemedy);
-  }
-  if (!header.is_object()) fail(path, "header is not a JSON object", kRemedy);
-  std::sort(keys.begin(), keys.end());
-  const auto twice = std::adjacent_find(keys.begin(), keys.end());
-  if (twice != keys.end()) fail(path, "tensor " + *twice + " stands twice", kRemedy);
-  return header;
-}
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
@@ -111,7 +83,8 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
   if (length > kMaxHeader || length > bytes.size() - 8)
     fail(path, fmt::format("header length {} does not fit the file of {} bytes", length, bytes.size()),
          kRemedy);
-  const json header = parse_header(path, file_.text().substr(8, length));
+  const json header = parse_json_object(file_.text().substr(8, length), path,
+                                        {.max_bytes = kMaxHeader, .max_depth = 8, .remedy = kRemedy});
   const auto data = bytes.subspan(8 + length);
   std::vector<Range> ranges;
   for (const auto& [name, entry] : header.items()) {
@@ -140,39 +113,62 @@ const Tensor& SafetensorsFile::at(const std::string& name) const {
   return *t;
 }
 
-void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
+namespace {
+// Header length and header, padded to 8 bytes; *data_bytes: of all tensors.
+std::string header_bytes(const std::vector<TensorEntry>& entries,
+                         const std::map<std::string, std::string>& metadata, int64_t* data_bytes) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   int64_t offset = 0;
-  for (const NamedTensor& t : tensors) {
-    std::vector<int64_t> shape(t.tensor.shape.dims.begin(),
-                               t.tensor.shape.dims.begin() + t.tensor.shape.rank);
-    header[t.name] = {{"dtype", dtype_name(t.tensor.dtype)},
-                      {"shape", shape},
-                      {"data_offsets", {offset, offset + t.tensor.bytes()}}};
-    offset += t.tensor.bytes();
+  for (const TensorEntry& e : entries) {
+    const std::vector<int64_t> shape(e.shape.dims.begin(), e.shape.dims.begin() + e.shape.rank);
+    header[e.name] = {
+        {"dtype", dtype_name(e.dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + e.bytes()}}};
+    offset += e.bytes();
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const uint64_t length = text.size();
-  FileWriter out(path);
-  out.write(&length, 8);
-  out.write(text);
-  for (const NamedTensor& t : tensors) out.write(t.tensor.data, static_cast<size_t>(t.tensor.bytes()));
+  *data_bytes = offset;
+  return std::string(reinterpret_cast<const char*>(&length), 8) + text;
+}
+}  // namespace
+
+SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& entries,
+                                     const std::map<std::string, std::string>& metadata)
+    : out_(path) {
+  out_.write(header_bytes(entries, metadata, &missing_));
+}
+
+void SafetensorsWriter::write(const void* data, int64_t bytes) {
+  FRUGAL_ASSERT(bytes <= missing_, "{} bytes beyond the header's {}", bytes, missing_);
+  out_.write(data, static_cast<size_t>(bytes));
+  missing_ -= bytes;
+}
+
+void SafetensorsWriter::close() {
+  FRUGAL_ASSERT(missing_ == 0, "{} bytes were not written", missing_);
+  out_.close();
+}
+
+void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorEntry> entries;
+  for (const NamedTensor& t : tensors) entries.push_back({t.name, t.tensor.dtype, t.tensor.shape});
+  SafetensorsWriter out(path, entries, metadata);
+  for (const NamedTensor& t : tensors) out.write(t.tensor.data, t.tensor.bytes());
   out.close();
 }
 
-std::vector<float> to_f32(const Tensor& tensor) {
+void to_f32(const Tensor& tensor, float* out) {
   const int64_t n = tensor.elements();
-  std::vector<float> out(static_cast<size_t>(n));
   const std::byte* p = static_cast<const std::byte*>(tensor.data);
   // memcpy per element: a tensor in a file need not be aligned to its width.
   const auto each = [&]<class T>(T, auto convert) {
     for (int64_t i = 0; i < n; ++i) {
       T v;
       std::memcpy(&v, p + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
-      out[static_cast<size_t>(i)] = convert(v);
+      out[i] = convert(v);
     }
   };
   switch (tensor.dtype) {
@@ -194,6 +190,11 @@ std::vector<float> to_f32(const Tensor& tensor) {
     default:
       fail("tensor", fmt::format("{} is not a floating-point type", dtype_name(tensor.dtype)), kRemedy);
   }
+}
+
+std::vector<float> to_f32(const Tensor& tensor) {
+  std::vector<float> out(static_cast<size_t>(tensor.elements()));
+  to_f32(tensor, out.data());
   return out;
 }
 

@@ -18,6 +18,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::string& path);
 
   const std::string& path() const { return file_.path(); }
+  int64_t file_bytes() const { return static_cast<int64_t>(file_.bytes().size()); }
   // Views into the mapped file, by name.
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
@@ -40,7 +41,29 @@ struct NamedTensor {
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata);
 
+struct TensorEntry {
+  std::string name;
+  Dtype dtype;
+  Shape shape;
+  int64_t bytes() const { return shape.elements() * dtype_size(dtype); }
+};
+
+// The same for tensors that come piece by piece.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& entries,
+                    const std::map<std::string, std::string>& metadata);
+  // The tensors' bytes, in the order of the entries, in any pieces.
+  void write(const void* data, int64_t bytes);
+  void close();  // syncs; asserts that all bytes have come
+
+ private:
+  FileWriter out_;
+  int64_t missing_ = 0;
+};
+
 // Widens any float dtype (and e4m3, without its scale) to f32.
+void to_f32(const Tensor& tensor, float* out);
 std::vector<float> to_f32(const Tensor& tensor);
 
 }  // namespace frugal

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_strict.h"
 
 namespace frugal::model {
 
@@ -77,14 +78,6 @@ constexpr const char* kIgnored[] = {"use_cache",
 [[noreturn]] void bad(const std::string& name, const std::string& field, const std::string& what,
                       const std::string& remedy) {
   fail(name + ": " + field, what, remedy);
-}
-
-std::string shown(const Json& value) {
-  if (value.is_object()) return "an object";
-  if (value.is_array()) return "a list";
-  std::string s = value.dump(-1, ' ', false, Json::error_handler_t::replace);
-  if (s.size() > 60) s = s.substr(0, 57) + "...";
-  return s;
 }
 
 // An object of the file that remembers which of its fields were asked for.
@@ -155,30 +148,6 @@ class Reader {
   std::string name_, prefix_;
   std::set<std::string, std::less<>> known_;
 };
-
-Json parse_json(std::string_view text, const std::string& name) {
-  constexpr size_t kMaxBytes = 4 << 20;  // published files have 2 KiB
-  constexpr int kMaxDepth = 32;
-  if (text.size() > kMaxBytes)
-    fail(name, fmt::format("is {} bytes long", text.size()), "is this a config.json?");
-  std::vector<std::set<std::string>> keys;  // of the open objects
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kMaxDepth)
-      fail(name, fmt::format("nests deeper than {} levels", kMaxDepth), "is this a config.json?");
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      bad(name, parsed.get<std::string>(), "stands twice in the same object", "remove one of the two");
-    return true;
-  };
-  try {
-    Json root = Json::parse(text, watch);
-    if (!root.is_object()) fail(name, "holds " + shown(root) + ", not an object", "is this a config.json?");
-    return root;
-  } catch (const Json::exception& e) {
-    fail(name, e.what(), "the file must be JSON (RFC 8259)");
-  }
-}
 
 bool is_v2(const ModelConfig& c) { return c.model_type == "deepseek_v2"; }
 const char* architecture_of(const ModelConfig& c) {
@@ -415,6 +384,15 @@ void check_size(const ModelConfig& c, const std::string& name) {
          fmt::format("sizes up to {:.3g} are supported; check the sizes", kMaxParameters));
 }
 
+// Every expert of every layer is a row of the parameter table; Kimi-K2 has 23,000.
+void check_expert_count(const ModelConfig& c, const std::string& name) {
+  constexpr int64_t kMaxExperts = 1 << 20;
+  if (c.num_hidden_layers * c.n_routed_experts > kMaxExperts)
+    bad(name, "n_routed_experts",
+        fmt::format("{} in each of {} layers are too many", c.n_routed_experts, c.num_hidden_layers),
+        fmt::format("at most {} experts in all layers", kMaxExperts));
+}
+
 void check_routing(const ModelConfig& c, const std::string& name) {
   const bool v3 = c.scoring_func == "sigmoid" && c.topk_method == "noaux_tc";
   const bool v2 =
@@ -516,6 +494,7 @@ void check_config(const ModelConfig& c, const std::string& name) {
   check_identity(c, name);
   check_ints(c, name);
   check_size(c, name);
+  check_expert_count(c, name);
   check_routing(c, name);
   check_rope(c, name);
   check_tokens(c, name);
@@ -526,7 +505,8 @@ void check_config(const ModelConfig& c, const std::string& name) {
 }
 
 ModelConfig parse_config(std::string_view text, const std::string& name) {
-  const Json root = parse_json(text, name);
+  // Published files have 2 KiB.
+  const Json root = parse_json_object(text, name, {.remedy = "is this a config.json?"});
   Reader r(root, name, "");
   ModelConfig c;
   read_identity(r, name, &c);
@@ -544,6 +524,8 @@ ModelConfig parse_config(std::string_view text, const std::string& name) {
   check_config(c, name);
   return c;
 }
+
+std::string quantization_config_json() { return quantization_json({}).dump(); }
 
 ModelConfig load_config(const std::string& directory) {
   const std::string path = directory + "/config.json";

@@ -74,5 +74,7 @@ ModelConfig load_config(const std::string& directory);  // directory/config.json
 // Checks shapes and ranges of a config that was filled by hand (a recipe); also called by parse_config.
 void check_config(const ModelConfig& config, const std::string& name);
 std::string config_to_json(const ModelConfig& config);
+// The quantization_config of published FP8 checkpoints with float32 scales.
+std::string quantization_config_json();
 
 }  // namespace frugal::model

@@ -2,35 +2,36 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/safetensors_index.h"
+#include "kernels/quant.h"
 
 namespace frugal::model {
 
 using nlohmann::json;
 
+namespace {
+std::string index_path(const std::string& directory) { return directory + "/model.safetensors.index.json"; }
+std::string single_path(const std::string& directory) { return directory + "/model.safetensors"; }
+}  // namespace
+
+bool CheckpointFiles::exist(const std::string& directory) {
+  return file_exists(index_path(directory)) || file_exists(single_path(directory));
+}
+
 CheckpointFiles::CheckpointFiles(const std::string& directory) {
-  const std::string index = directory + "/model.safetensors.index.json",
-                    single = directory + "/model.safetensors";
-  std::map<std::string, std::string> weight_map;
+  const std::string index = index_path(directory);
+  WeightMap weight_map;
   std::set<std::string> shards;
   if (file_exists(index)) {
-    try {
-      const json parsed = json::parse(read_file(index));
-      for (const auto& [name, shard] : parsed.at("weight_map").items()) {
-        weight_map[name] = shard.get<std::string>();
-        shards.insert(shard.get<std::string>());
-      }
-    } catch (const json::exception& e) {
-      fail(index, std::string("not a safetensors index: ") + e.what(), "fetch the file again");
-    }
-    for (const std::string& s : shards)
-      if (s.find('/') != std::string::npos || s.find("..") != std::string::npos)
-        fail(index, "shard '" + s + "' is not a file of this directory", "fetch the file again");
-  } else if (file_exists(single)) {
+    weight_map = parse_safetensors_index(read_file(index), index);
+    for (const auto& [name, shard] : weight_map) shards.insert(shard);
+  } else if (file_exists(single_path(directory))) {
     shards.insert("model.safetensors");
   } else {
     fail(directory, "holds neither model.safetensors nor model.safetensors.index.json",
@@ -41,6 +42,7 @@ CheckpointFiles::CheckpointFiles(const std::string& directory) {
     for (const auto& [name, tensor] : files_.back()->tensors()) {
       if (!weight_map.empty()) {
         const auto it = weight_map.find(name);
+        if (it == weight_map.end()) unlisted_[name] = files_.back()->path();
         if (it == weight_map.end() || it->second != shard) continue;  // another shard owns the name
       }
       tensors_[name] = {&tensor, &files_.back()->path()};
@@ -65,69 +67,106 @@ std::vector<std::string> CheckpointFiles::names() const {
 }
 
 namespace {
-constexpr int64_t kScaleBlock = 128;
+const char* const kScaleSuffix = "_scale_inv";
+const char* const kNotTogether = "config.json and weights do not belong together";
 
-std::string scale_name(const std::string& name) { return name + "_scale_inv"; }
+Shape scale_shape(const Shape& shape) {
+  return {kernels::quant_blocks(shape[0]), kernels::quant_blocks(shape[1])};
+}
 
-void dequantise(const CheckpointFiles& files, const std::string& name, const Shape& shape,
-                std::vector<float>* values) {
+std::optional<TensorProblem> problem_of_scale(const CheckpointFiles& files, const ModelConfig& config,
+                                              const std::string& name, const Shape& shape) {
+  const std::string& file = files.file_of(name);
+  if (!config.fp8 || shape.rank != 2)
+    return TensorProblem{file, name + " is F8_E4M3 but config.json has no fp8 quantization_config",
+                         "use the checkpoint's config.json"};
   const Tensor* scale = files.find(scale_name(name));
   if (scale == nullptr)
-    fail(files.file_of(name), "F8_E4M3 tensor " + name + " has no " + scale_name(name),
-         "use a complete checkpoint");
-  const int64_t columns = (shape[1] + kScaleBlock - 1) / kScaleBlock;
-  const Shape expected = {(shape[0] + kScaleBlock - 1) / kScaleBlock, columns};
+    return TensorProblem{file, "F8_E4M3 tensor " + name + " has no " + scale_name(name),
+                         "use a complete checkpoint"};
+  const Shape expected = scale_shape(shape);
   if (scale->shape != expected || scale->dtype != Dtype::kF32)
-    fail(files.file_of(name),
-         fmt::format("{} is {} {}, expected F32 {}", scale_name(name), dtype_name(scale->dtype),
-                     to_string(scale->shape), to_string(expected)),
-         "blocks are 128 x 128");
-  const std::vector<float> s = to_f32(*scale);
+    return TensorProblem{file,
+                         fmt::format("{} is {} {}, expected F32 {}", scale_name(name),
+                                     dtype_name(scale->dtype), to_string(scale->shape), to_string(expected)),
+                         "blocks are 128 x 128"};
+  return {};
+}
+
+std::optional<TensorProblem> problem_of(const CheckpointFiles& files, const ModelConfig& config,
+                                        const std::string& name, const Shape& shape) {
+  const Tensor* t = files.find(name);
+  if (t == nullptr) {
+    const auto unlisted = files.unlisted().find(name);
+    if (unlisted != files.unlisted().end())
+      return TensorProblem{unlisted->second, "holds tensor " + name + ", which the index does not list",
+                           "fetch or write model.safetensors.index.json again"};
+    return TensorProblem{"model", "tensor " + name + " is missing", kNotTogether};
+  }
+  const std::string& file = files.file_of(name);
+  if (t->shape != shape)
+    return TensorProblem{
+        file,
+        fmt::format("{} has shape {}, config.json asks for {}", name, to_string(t->shape), to_string(shape)),
+        kNotTogether};
+  if (!is_float(t->dtype))
+    return TensorProblem{file, fmt::format("{} is {}, not a floating-point type", name, dtype_name(t->dtype)),
+                         "use a complete checkpoint"};
+  if (t->dtype == Dtype::kF8E4M3) return problem_of_scale(files, config, name, shape);
+  return {};
+}
+
+void dequantise(const Tensor& scale, const Shape& shape, std::vector<float>* values) {
+  const int64_t columns = kernels::quant_blocks(shape[1]);
+  const std::vector<float> s = to_f32(scale);
   for (int64_t r = 0; r < shape[0]; ++r)
     for (int64_t c = 0; c < shape[1]; ++c)
       (*values)[static_cast<size_t>(r * shape[1] + c)] *=
-          s[static_cast<size_t>(r / kScaleBlock * columns + c / kScaleBlock)];
+          s[static_cast<size_t>(r / kernels::kQuantBlock * columns + c / kernels::kQuantBlock)];
 }
 }  // namespace
 
+std::string scale_name(const std::string& name) { return name + kScaleSuffix; }
+std::string scaled_name(const std::string& name) {
+  const size_t suffix = std::string_view(kScaleSuffix).size();
+  return name.ends_with(kScaleSuffix) ? name.substr(0, name.size() - suffix) : "";
+}
+
 std::vector<float> read_parameter(const CheckpointFiles& files, const ModelConfig& config,
                                   const std::string& name, const Shape& shape) {
-  const Tensor* t = files.find(name);
-  if (t == nullptr)
-    fail("model", "tensor " + name + " is missing", "config.json and weights do not belong together");
-  if (t->shape != shape)
-    fail(files.file_of(name),
-         fmt::format("{} has shape {}, config.json asks for {}", name, to_string(t->shape), to_string(shape)),
-         "config.json and weights do not belong together");
-  if (!is_float(t->dtype))
-    fail(files.file_of(name), fmt::format("{} is {}, not a floating-point type", name, dtype_name(t->dtype)),
-         "use a complete checkpoint");
-  std::vector<float> values = to_f32(*t);
-  if (t->dtype == Dtype::kF8E4M3) {
-    if (!config.fp8 || shape.rank != 2)
-      fail(files.file_of(name), name + " is F8_E4M3 but config.json has no fp8 quantization_config",
-           "use the checkpoint's config.json");
-    dequantise(files, name, shape, &values);
-  }
+  if (const auto problem = problem_of(files, config, name, shape))
+    fail(problem->where, problem->what, problem->remedy);
+  const Tensor& t = *files.find(name);
+  std::vector<float> values = to_f32(t);
+  if (t.dtype == Dtype::kF8E4M3) dequantise(*files.find(scale_name(name)), shape, &values);
   return values;
 }
 
-namespace {
-void refuse_extra_tensors(const CheckpointFiles& files, const ParamTable& table,
-                          const std::string& directory) {
+std::vector<TensorProblem> tensor_problems(const CheckpointFiles& files, const ModelConfig& config,
+                                           const ParamTable& table, const std::string& directory) {
+  std::vector<TensorProblem> problems;
   std::set<std::string> known;
   for (const Param& p : table.params) known.insert(p.name);
   for (const auto& [name, original] : table.copies) known.insert(name);
   for (const std::string& name : files.names()) {
-    const std::string base = name.ends_with("_scale_inv") ? name.substr(0, name.size() - 10) : name;
-    if (known.count(base) || name.ends_with(".rotary_emb.inv_freq"))
+    const std::string scaled = scaled_name(name);
+    if (known.count(scaled.empty() ? name : scaled) || name.ends_with(".rotary_emb.inv_freq"))
       continue;  // old files store the frequencies
-    fail(files.file_of(name),
+    problems.push_back(
+        {files.file_of(name),
          "tensor " + name + " is not part of the model that " + directory + "/config.json describes",
-         "config.json and weights do not belong together");
+         kNotTogether});
   }
+  for (const Param& p : table.params)
+    if (auto problem = problem_of(files, config, p.name, p.shape)) problems.push_back(std::move(*problem));
+  for (const auto& [name, original] : table.copies) {
+    if (files.find(name) == nullptr) continue;  // they may be absent
+    if (auto problem = problem_of(files, config, name, original->shape))
+      problems.push_back(std::move(*problem));
+  }
+  return problems;
 }
-// Before a table of all parameters is built: a config.json may ask for any number of them.
+
 void refuse_more_experts_than_tensors(const CheckpointFiles& files, const ModelConfig& c,
                                       const std::string& directory) {
   int64_t moe_layers = 0;
@@ -138,9 +177,8 @@ void refuse_more_experts_than_tensors(const CheckpointFiles& files, const ModelC
   if (wanted > held)
     fail(directory + "/config.json",
          fmt::format("asks for {} expert tensors, the weight files hold {} tensors", wanted, held),
-         "config.json and weights do not belong together");
+         kNotTogether);
 }
-}  // namespace
 
 std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& directory,
                                   const LoadOptions& options) {
@@ -152,7 +190,8 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
   require_memory(Model::memory_bytes(config, options.operand, options.trainable) + options.cache_bytes,
                  "the model and its cache", "use a smaller model or a shorter context");
   auto model = std::make_unique<Model>(config, options.operand, options.trainable);
-  refuse_extra_tensors(files, model->table, directory);
+  const std::vector<TensorProblem> problems = tensor_problems(files, config, model->table, directory);
+  if (!problems.empty()) fail(problems[0].where, problems[0].what, problems[0].remedy);
   std::vector<float> whole;  // a weight of several parameters, without masters
   for (const Param& p : model->table.params) {
     const std::vector<float> values = read_parameter(files, config, p.name, p.shape);

@@ -12,17 +12,40 @@
 namespace frugal::model {
 
 // The safetensors shards of a directory: model.safetensors, or those that model.safetensors.index.json names.
+// Only headers are read until somebody looks at a tensor's bytes.
 class CheckpointFiles {
  public:
   explicit CheckpointFiles(const std::string& directory);
+  static bool exist(const std::string& directory);  // whether there is one of the two
   const Tensor* find(const std::string& name) const;
   const std::string& file_of(const std::string& name) const;  // for messages
   std::vector<std::string> names() const;
+  const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return files_; }
+  // Tensors that lie in a shard without standing in the index, with their file.
+  const std::map<std::string, std::string>& unlisted() const { return unlisted_; }
 
  private:
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, std::pair<const Tensor*, const std::string*>> tensors_;
+  std::map<std::string, std::string> unlisted_;
 };
+
+// The name of the scales that belong to an F8_E4M3 matrix, and back: "" for a name that is not one of scales.
+std::string scale_name(const std::string& name);
+std::string scaled_name(const std::string& scale_name);
+
+// What is wrong with a directory, in the words of an Error.
+struct TensorProblem {
+  std::string where, what, remedy;
+};
+// Every tensor that is missing, superfluous, of the wrong shape or type, or without its scales. Reads headers
+// only.
+std::vector<TensorProblem> tensor_problems(const CheckpointFiles& files, const ModelConfig& config,
+                                           const ParamTable& table, const std::string& directory);
+// Throws Error before a table of all parameters is built from a config.json that asks for more experts than
+// there are tensors.
+void refuse_more_experts_than_tensors(const CheckpointFiles& files, const ModelConfig& config,
+                                      const std::string& directory);
 
 // f32 values of a parameter: widened, or dequantised by its `weight_scale_inv` (blocks of 128 x 128).
 // Throws Error for a missing tensor or scale and for a wrong shape.

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "text/utf8.h"
 #include "train/presets.h"
 
 namespace frugal::train {
@@ -171,6 +172,8 @@ void apply_setting(Recipe* r, const std::string& setting) {
   if (eq == std::string::npos) fail(setting, "is not key=value", "`frugal train --help` lists the keys");
   const std::string key = setting.substr(0, eq), value = setting.substr(eq + 1);
   const RecipeOption& o = find_option(key, setting);
+  if (text::well_formed_prefix(value) != value.size())
+    fail("recipe", std::string(o.name) + " is not UTF-8", "the run's recipe.toml could not be read again");
   if (const auto* s = std::get_if<std::string& (*)(Recipe&)>(&o.field)) {
     (*s)(*r) = value;
   } else if (const auto* l = std::get_if<std::vector<std::string>& (*)(Recipe&)>(&o.field)) {
@@ -251,13 +254,6 @@ Dtype moments_of(const Recipe& r) { return r.moments == "bf16" ? Dtype::kBF16 : 
 
 void check_recipe(const Recipe& r) {
   model::check_config(r.model, "recipe");
-  // Every expert of every layer is a row of the parameter table; Kimi-K2 has 23,000.
-  constexpr int64_t kMaxExperts = 1 << 20;
-  if (r.model.num_hidden_layers * r.model.n_routed_experts > kMaxExperts)
-    fail("recipe",
-         fmt::format("num_hidden_layers {} x n_routed_experts {} is too large", r.model.num_hidden_layers,
-                     r.model.n_routed_experts),
-         fmt::format("at most {} experts in all layers", kMaxExperts));
   if (r.precision != "bf16" && r.precision != "f32")
     fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
   if (r.moments != "bf16" && r.moments != "f32")
@@ -292,7 +288,7 @@ std::string quoted(const std::string& s) {
       out += "\\t";
     else if (c == '\r')
       out += "\\r";
-    else if (static_cast<unsigned char>(c) < 0x20)
+    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
       out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
     else
       out += c;

@@ -67,7 +67,7 @@ case_bad_weights() {
   safetensors $weights '{"a":{"dtype":"F32","shape":[281474976710656,281474976710656],"data_offsets":[0,8]}}' 8
   refuses_model "$weights: a|too large"
   safetensors $weights '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' 8
-  refuses_model "$weights|tensor a stands twice"
+  refuses_model "$weights: a|stands twice"
   safetensors $weights 'not json' 8
   refuses_model "$weights|not JSON"
   safetensors $weights '{}' 0
