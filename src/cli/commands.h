@@ -31,5 +31,7 @@ void add_bench_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
 void add_report_command(CLI::App& app);
+void add_inspect_command(CLI::App& app);
+void add_convert_command(CLI::App& app);
 
 }  // namespace frugal::cli

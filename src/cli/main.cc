@@ -41,6 +41,8 @@ int main(int argc, char** argv) {
   frugal::cli::add_demo_command(app);
   frugal::cli::add_chat_command(app);
   frugal::cli::add_eval_command(app);
+  frugal::cli::add_inspect_command(app);
+  frugal::cli::add_convert_command(app);
   frugal::cli::add_verify_command(app);
   frugal::cli::add_bench_command(app);
   try {

@@ -6,7 +6,7 @@ case_help() {
   local command
   runs 0 "$FRUGAL" --help
   mentions out "train|generate|tokenizer|data|verify"
-  for command in train report generate chat eval demo bench verify tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data course"; do
+  for command in train report generate chat eval demo bench verify inspect convert tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data course"; do
     runs 0 "$FRUGAL" $command --help
     [ -s out ] && [ ! -s err ] || die "$command --help prints nothing, or on stderr"
   done

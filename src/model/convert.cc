@@ -1,0 +1,295 @@
+#include "model/convert.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "base/disk.h"
+#include "base/error.h"
+#include "base/safetensors_index.h"
+#include "kernels/quant.h"
+#include "model/manifest.h"
+
+namespace frugal::model {
+
+namespace {
+using Json = nlohmann::ordered_json;
+constexpr int64_t kPieceElements = 4 << 20;  // 16 MiB as f32
+
+// A tensor of the source and what becomes of it.
+struct Job {
+  const Tensor* source = nullptr;
+  const Tensor* scale = nullptr;  // of an e4m3 source
+  TensorEntry target;
+  bool is_scale = false;  // written from what the matrix before it left behind
+};
+
+bool loses_nothing(const Param& p) {
+  return p.kind == ParamKind::kNorm || p.kind == ParamKind::kGate || p.kind == ParamKind::kBias;
+}
+
+Dtype target_dtype(const StoredTensor& planned, const Tensor& source, const ModelConfig& config,
+                   StoredFormat format) {
+  if (format == StoredFormat::kF32 || planned.param->kind == ParamKind::kBias) return Dtype::kF32;
+  if (loses_nothing(*planned.param)) return source.dtype == Dtype::kBF16 ? Dtype::kBF16 : Dtype::kF32;
+  if (format == StoredFormat::kFP8 && config.fp8 &&
+      (source.dtype == Dtype::kBF16 || source.dtype == Dtype::kF8E4M3))
+    return source.dtype;  // the source has decided
+  return planned.dtype;
+}
+
+std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, const ParamTable& table,
+                      const Weights& weights, StoredFormat format) {
+  std::vector<Job> jobs;
+  for (const StoredTensor& t : stored_tensors(table, weights, format)) {
+    if (t.is_scale) continue;  // follows from the type that its matrix gets
+    const Tensor* source = files.find(t.name);
+    if (source == nullptr) continue;  // a copy that may be absent
+    Job job{
+        source, files.find(scale_name(t.name)), {t.name, target_dtype(t, *source, config, format), t.shape}};
+    jobs.push_back(job);
+    if (job.target.dtype != Dtype::kF8E4M3) continue;
+    job.target = {scale_name(t.name),
+                  Dtype::kF32,
+                  {kernels::quant_blocks(t.shape[0]), kernels::quant_blocks(t.shape[1])}};
+    job.is_scale = true;
+    jobs.push_back(job);
+  }
+  return jobs;
+}
+
+// Ranges [first, last) of jobs that make up the shards; a matrix and its scales stay together.
+std::vector<std::pair<size_t, size_t>> cut_into_shards(const std::vector<Job>& jobs, int64_t shard_bytes) {
+  std::vector<std::pair<size_t, size_t>> shards;
+  int64_t filled = 0;
+  for (size_t i = 0; i < jobs.size();) {
+    const size_t next = i + 1 < jobs.size() && jobs[i + 1].is_scale ? i + 2 : i + 1;
+    int64_t bytes = 0;
+    for (size_t k = i; k < next; ++k) bytes += jobs[k].target.bytes();
+    if (shards.empty() || filled + bytes > shard_bytes) {
+      shards.emplace_back(i, i);
+      filled = 0;
+    }
+    shards.back().second = next;
+    filled += bytes;
+    i = next;
+  }
+  return shards;
+}
+
+// Rows of a matrix (a vector has one column) that are converted together. Whole blocks of scales.
+struct Rows {
+  int64_t begin, end, columns;
+  int64_t elements() const { return (end - begin) * columns; }
+};
+
+class Converter {
+ public:
+  Converter(kernels::Ctx& ctx, int64_t total, const std::function<void(const ConvertProgress&)>& progress)
+      : ctx_(ctx), total_(total), progress_(progress) {}
+
+  // Writes one target tensor and returns its checksum.
+  std::string write(const Job& job, SafetensorsWriter* out) {
+    Checksum sum;
+    if (job.is_scale && job.source->dtype != Dtype::kF8E4M3) {
+      emit(scales_.data(), job.target.bytes(), &sum, out);
+    } else if (job.is_scale) {
+      emit(job.scale->data, job.target.bytes(), &sum, out);
+    } else {
+      const int64_t columns = job.target.shape.rank == 2 ? job.target.shape[1] : 1;
+      const int64_t rows = job.target.shape.elements() / std::max<int64_t>(columns, 1);
+      const int64_t blocks = std::max<int64_t>(1, kPieceElements / (columns * kernels::kQuantBlock));
+      const int64_t step = blocks * kernels::kQuantBlock;
+      if (job.target.dtype == Dtype::kF8E4M3) scales_.clear();
+      for (int64_t row = 0; row < rows; row += step)
+        piece(job, {row, std::min(row + step, rows), columns}, &sum, out);
+    }
+    return sum.hex();
+  }
+
+ private:
+  void emit(const void* data, int64_t bytes, Checksum* sum, SafetensorsWriter* out) {
+    sum->add(data, static_cast<size_t>(bytes));
+    out->write(data, bytes);
+    done_ += bytes;
+    if (progress_) progress_({"converting", done_, total_});
+  }
+
+  void piece(const Job& job, const Rows& rows, Checksum* sum, SafetensorsWriter* out) {
+    const int64_t width = dtype_size(job.source->dtype), bytes = rows.elements() * width;
+    const std::byte* raw =
+        static_cast<const std::byte*>(job.source->data) + rows.begin * rows.columns * width;
+    if (job.source->dtype == job.target.dtype) {
+      emit(raw, bytes, sum, out);
+    } else {
+      widen(job, rows, raw);
+      narrow(job, rows);
+      emit(encoded(job.target.dtype), rows.elements() * dtype_size(job.target.dtype), sum, out);
+    }
+    forget_mapped(raw, static_cast<size_t>(bytes));
+  }
+
+  // values_ = the source's numbers.
+  void widen(const Job& job, const Rows& rows, const std::byte* raw) {
+    values_.resize(static_cast<size_t>(rows.elements()));
+    if (job.source->dtype == Dtype::kF8E4M3) {
+      const std::vector<float> s = to_f32(*job.scale);
+      const int64_t first = rows.begin / kernels::kQuantBlock * kernels::quant_blocks(rows.columns);
+      kernels::dequantise_weights(ctx_, reinterpret_cast<const uint8_t*>(raw), s.data() + first,
+                                  rows.end - rows.begin, rows.columns, values_.data());
+      return;
+    }
+    const int64_t width = dtype_size(job.source->dtype);
+    ctx_.pool.parallel_for(rows.elements(), [&](int64_t begin, int64_t end, int) {
+      to_f32({const_cast<std::byte*>(raw) + begin * width, job.source->dtype, {end - begin}},
+             values_.data() + begin);
+    });
+  }
+
+  // halves_ or bytes_ (and scales_) = values_ in the target's type; f32 needs nothing.
+  void narrow(const Job& job, const Rows& rows) {
+    if (job.target.dtype == Dtype::kBF16) {
+      halves_.resize(values_.size());
+      ctx_.pool.parallel_for(rows.elements(), [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i)
+          halves_[static_cast<size_t>(i)] = bf16_from_f32(values_[static_cast<size_t>(i)]);
+      });
+    } else if (job.target.dtype == Dtype::kF8E4M3) {
+      quantise(job, rows);
+    }
+  }
+
+  void quantise(const Job& job, const Rows& rows) {
+    bytes_.resize(values_.size());
+    const size_t first = scales_.size();
+    const int64_t count = rows.end - rows.begin;
+    scales_.resize(first +
+                   static_cast<size_t>(kernels::quant_blocks(count) * kernels::quant_blocks(rows.columns)));
+    kernels::quantise_weights(ctx_, values_.data(), count, rows.columns, bytes_.data(),
+                              scales_.data() + first);
+    for (size_t i = first; i < scales_.size(); ++i)
+      if (!std::isfinite(scales_[i]))
+        fail(job.target.name, "holds a value that is not finite, which fp8 cannot store",
+             "convert to bf16 or f32");
+  }
+
+  const void* encoded(Dtype dtype) const {
+    if (dtype == Dtype::kBF16) return halves_.data();
+    if (dtype == Dtype::kF8E4M3) return bytes_.data();
+    return values_.data();
+  }
+
+  kernels::Ctx& ctx_;
+  int64_t done_ = 0, total_;
+  const std::function<void(const ConvertProgress&)>& progress_;
+  std::vector<float> values_, scales_;
+  std::vector<uint16_t> halves_;
+  std::vector<uint8_t> bytes_;
+};
+
+// The source's config.json with the two fields that tell how weights are stored; every other field stays.
+std::string converted_config(const std::string& text, const ModelConfig& source, StoredFormat format) {
+  Json j = Json::parse(text);  // load_config has checked it
+  const char* dtype_key = j.contains("dtype") && !j.contains("torch_dtype") ? "dtype" : "torch_dtype";
+  j[dtype_key] = format == StoredFormat::kF32 ? "float32" : "bfloat16";
+  if (j.contains("dtype")) j["dtype"] = j[dtype_key];
+  if (format != StoredFormat::kFP8)
+    j.erase("quantization_config");
+  else if (!source.fp8)
+    j["quantization_config"] = Json::parse(quantization_config_json());
+  return j.dump(2) + "\n";
+}
+
+bool holds_weights(const std::string& name) {
+  static constexpr std::array endings = {".safetensors", ".safetensors.index.json",
+                                         ".bin",         ".bin.index.json",
+                                         ".pt",          ".pth",
+                                         ".gguf",        ".onnx",
+                                         ".msgpack",     ".h5"};
+  return std::any_of(endings.begin(), endings.end(), [&](const char* e) { return name.ends_with(e); });
+}
+
+// Tokenizer, generation_config.json, model card, licence, code: all that is neither weights nor written anew.
+std::vector<std::string> files_to_carry(const std::string& directory) {
+  std::vector<std::string> names;
+  for (const std::string& name : list_directory(directory))
+    if (file_exists(directory + "/" + name) && !holds_weights(name) && name != "config.json" &&
+        name != kManifestName)
+      names.push_back(name);
+  return names;
+}
+
+void write_checked(const std::string& directory, const std::string& name, std::string_view data,
+                   Manifest* manifest) {
+  FileWriter out(directory + "/" + name);
+  out.write(data);
+  out.close();
+  Checksum sum;
+  sum.add(data.data(), data.size());
+  manifest->files[name] = sum.hex();
+}
+
+// Largest sum of tensor bytes, headers and carried files that will be written.
+int64_t disk_bytes(const std::vector<Job>& jobs, const std::string& from,
+                   const std::vector<std::string>& carried) {
+  constexpr int64_t kPerTensor = 512;  // its rows in a header, the index and the manifest
+  int64_t n = 1 << 20;
+  for (const Job& j : jobs) n += j.target.bytes() + kPerTensor;
+  for (const std::string& name : carried)
+    n += static_cast<int64_t>(MappedFile(from + "/" + name).bytes().size());
+  return n;
+}
+}  // namespace
+
+ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const std::string& to,
+                            const ConvertOptions& options,
+                            const std::function<void(const ConvertProgress&)>& progress) {
+  const ModelConfig config = load_config(from);
+  const CheckpointFiles files(from);
+  refuse_more_experts_than_tensors(files, config, from);
+  Weights weights;
+  const ParamTable table = build_param_table(config, &weights);
+  if (const auto problems = tensor_problems(files, config, table, from); !problems.empty())
+    fail(problems[0].where, problems[0].what, problems[0].remedy);
+
+  const std::vector<Job> jobs = plan(files, config, table, weights, options.format);
+  const auto shards = cut_into_shards(jobs, options.shard_bytes);
+  ConvertReport report{.shards = shards.size(), .carried = files_to_carry(from)};
+  for (const Job& j : jobs) report.bytes += j.target.bytes();
+  WritingDirectory out(to);
+  require_disk(to, disk_bytes(jobs, from, report.carried), "the converted model");
+
+  Converter converter(ctx, report.bytes, progress);
+  Manifest manifest;
+  WeightMap weight_map;
+  for (size_t s = 0; s < shards.size(); ++s) {
+    const auto [first, last] = shards[s];
+    std::vector<TensorEntry> entries;
+    for (size_t i = first; i < last; ++i) entries.push_back(jobs[i].target);
+    SafetensorsWriter writer(out.path() + "/" + shard_name(s, shards.size()), entries, {{"format", "pt"}});
+    for (size_t i = first; i < last; ++i) {
+      manifest.tensors[jobs[i].target.name] = converter.write(jobs[i], &writer);
+      weight_map[jobs[i].target.name] = shard_name(s, shards.size());
+    }
+    writer.close();
+  }
+  report.tensors = static_cast<int64_t>(jobs.size());
+  if (shards.size() > 1)
+    write_checked(out.path(), "model.safetensors.index.json",
+                  safetensors_index_json(weight_map, report.bytes), &manifest);
+  write_checked(out.path(), "config.json",
+                converted_config(read_file(from + "/config.json"), config, options.format), &manifest);
+  for (const std::string& name : report.carried)
+    write_checked(out.path(), name, MappedFile(from + "/" + name).text(), &manifest);
+  write_file_atomic(out.path() + "/" + kManifestName, manifest_json(manifest));
+  if (options.verify)
+    verify_manifest(out.path(), [&](int64_t done) {
+      if (progress) progress({"verifying", done, report.bytes});
+    });
+  out.publish();
+  return report;
+}
+
+}  // namespace frugal::model
