@@ -1,8 +1,5 @@
 // libFuzzer: SafetensorsFile on any bytes. What it accepts must describe memory of the file and survive being
 // written and read again.
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -11,25 +8,10 @@
 
 #include "base/error.h"
 #include "base/safetensors.h"
+#include "memory_file.h"
 
 namespace {
-
-// A file in memory with a path, so that the reader takes its usual way.
-class MemoryFile {
- public:
-  MemoryFile() : fd_(::memfd_create("fuzz", MFD_CLOEXEC)), path_("/proc/self/fd/" + std::to_string(fd_)) {}
-  ~MemoryFile() { ::close(fd_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  bool fill(const uint8_t* data, size_t size) {
-    return fd_ >= 0 && ::write(fd_, data, size) == static_cast<ssize_t>(size);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  int fd_;
-  std::string path_;
-};
+using frugal::test::MemoryFile;
 
 void check(bool condition, const char* what) {
   if (condition) return;
