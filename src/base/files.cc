@@ -26,14 +26,15 @@ namespace {
   fail(path, fmt::format("cannot {}: {}", action, std::strerror(error)), remedy);
 }
 
-void sync_directory(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) fail_errno(path, "open directory", errno);
+void sync_path(const std::string& path, int flags) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+  if (fd < 0) fail_errno(path, "open", errno);
   const int result = ::fsync(fd);
   const int error = errno;
   ::close(fd);
-  if (result != 0) fail_errno(path, "sync directory", error);
+  if (result != 0) fail_errno(path, "sync", error);
 }
+void sync_directory(const std::string& path) { sync_path(path, O_DIRECTORY); }
 
 std::string parent_of(const std::string& path) {
   const fs::path parent = fs::path(path).parent_path();
@@ -87,6 +88,8 @@ bool is_directory(const std::string& path) {
   return fs::is_directory(path, ec);
 }
 
+std::string absolute_path(const std::string& path) { return fs::absolute(path).lexically_normal().string(); }
+
 std::string read_file(const std::string& path) { return std::string(MappedFile(path).text()); }
 
 FileWriter::FileWriter(const std::string& path) : path_(path) {
@@ -128,6 +131,16 @@ void write_file_atomic(const std::string& path, std::string_view data) {
   sync_directory(parent_of(path));
 }
 
+void append_file(const std::string& path, std::string_view data, const char* remedy) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) fail_errno(path, "open", errno);
+  errno = ENOSPC;  // of a write that ends early
+  const bool whole = ::write(fd, data.data(), data.size()) == static_cast<ssize_t>(data.size());
+  const int error = errno;
+  if (::close(fd) != 0 && whole) fail_errno(path, "close", errno);
+  if (!whole) fail(path, fmt::format("cannot be written: {}", std::strerror(error)), remedy);
+}
+
 void make_directories(const std::string& path) {
   std::error_code ec;
   fs::create_directories(path, ec);
@@ -139,6 +152,8 @@ void publish_directory(const std::string& written, const std::string& path) {
   if (::rename(written.c_str(), path.c_str()) != 0) fail_errno(path, "rename into place", errno);
   sync_directory(parent_of(path));
 }
+
+void sync_file(const std::string& path) { sync_path(path, 0); }
 
 void remove_all(const std::string& path) {
   std::error_code ec;

@@ -32,6 +32,8 @@ class MappedFile {
 
 bool file_exists(const std::string& path);
 bool is_directory(const std::string& path);
+// The path from the root of the file system.
+std::string absolute_path(const std::string& path);
 std::string read_file(const std::string& path);
 
 // Sequential writer that reports every failed write (a full disk included) and syncs on close().
@@ -53,10 +55,16 @@ class FileWriter {
 // Writes path + ".tmp", syncs, renames over path, syncs the directory.
 void write_file_atomic(const std::string& path, std::string_view data);
 
+// Adds to the end of a file, in one write, so that a process killed there leaves all of it or nothing; makes
+// the file.
+void append_file(const std::string& path, std::string_view data, const char* remedy);
+
 // Creates the directory and its parents.
 void make_directories(const std::string& path);
 // Syncs a fully written directory and renames it to `path`; its parent is synced too. `path` must not exist.
 void publish_directory(const std::string& written, const std::string& path);
+// What was written to a file so far survives a loss of power.
+void sync_file(const std::string& path);
 void remove_all(const std::string& path);
 // Names (not paths) of the entries of a directory, sorted.
 std::vector<std::string> list_directory(const std::string& path);

@@ -12,6 +12,9 @@ int64_t available_memory_bytes();
 // The most that this process has had in memory so far.
 int64_t peak_memory_bytes();
 
+// What it has in memory now.
+int64_t resident_memory_bytes();
+
 // Throws Error when `bytes` do not fit. what: "training", "the model and its cache", ...
 void require_memory(int64_t bytes, const std::string& what, const std::string& remedy);
 

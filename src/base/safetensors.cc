@@ -134,6 +134,13 @@ std::string header_bytes(const std::vector<TensorEntry>& entries,
 }
 }  // namespace
 
+int64_t safetensors_bytes(const std::vector<TensorEntry>& entries,
+                          const std::map<std::string, std::string>& metadata) {
+  int64_t data = 0;
+  const int64_t header = static_cast<int64_t>(header_bytes(entries, metadata, &data).size());
+  return header + data;
+}
+
 SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& entries,
                                      const std::map<std::string, std::string>& metadata)
     : out_(path) {

@@ -48,6 +48,10 @@ struct TensorEntry {
   int64_t bytes() const { return shape.elements() * dtype_size(dtype); }
 };
 
+// Size of the file that these entries make.
+int64_t safetensors_bytes(const std::vector<TensorEntry>& entries,
+                          const std::map<std::string, std::string>& metadata);
+
 // The same for tensors that come piece by piece.
 class SafetensorsWriter {
  public:

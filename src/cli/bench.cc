@@ -19,8 +19,8 @@
 #include "kernels/machine.h"
 #include "model/objective.h"
 #include "train/optimizer.h"
+#include "train/plan.h"
 #include "train/recipe.h"
-#include "train/trainer.h"
 
 namespace frugal::cli {
 
@@ -38,7 +38,7 @@ struct Step {
       : recipe(r),
         ctx(context),
         operand(train::operand_of(r)),
-        rows(r.microbatch > 0 ? r.microbatch : r.batch),
+        rows(train::rows_per_pass(r)),
         model(r.model, operand, true),
         optimizer(model, train::moments_of(r)),
         objective(r.model, operand, rows, r.sequence_length, true),
@@ -147,7 +147,7 @@ void run_floor(const Options& o) {
   if (!folder.empty() && !std::filesystem::is_directory(folder))
     fail(folder.string(), "is not a directory", "name another --trace");
   kernels::Ctx ctx(o.threads);
-  require_memory(train::training_bytes(recipe), "a training step",
+  require_memory(train::to_allocate(train::memory_plan(recipe, 1, 0)), "a training step",
                  "lower batch or microbatch, or take a smaller model");
   Step step(recipe, ctx);
   const kernels::Machine machine = kernels::measure_machine(ctx, step.operand);

@@ -5,11 +5,16 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/disk.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "kernels/machine.h"
+#include "model/flops.h"
 #include "report/live_report.h"
 #include "report/run_line.h"
+#include "train/plan.h"
 #include "train/trainer.h"
 
 namespace frugal::cli {
@@ -58,6 +63,41 @@ bool run_watched(train::Trainer& trainer) {
   return trainer.run(view);
 }
 
+// Bytes of a tokenizer's files: those that are named, or an estimate for one that will be trained.
+int64_t tokenizer_bytes(const train::Recipe& r) {
+  constexpr int64_t kBytesPerToken = 60;  // its line in the vocabulary and one merge
+  if (r.tokenizer.empty()) return r.model.vocab_size * kBytesPerToken;
+  return text::Tokenizer::load(r.tokenizer).file_bytes();
+}
+
+// From the peak of this machine's products, measured, and a usual share of it (bench/RESULTS.md).
+std::string time_text(const train::Recipe& r, kernels::Ctx& ctx) {
+  constexpr double kUsualShare = 0.6;
+  const kernels::Machine machine = kernels::measure_machine(ctx, train::operand_of(r));
+  const double flops = 3 * model::forward_flops_per_token(r.model, r.sequence_length, true),
+               rate = kUsualShare * machine.flops / flops,
+               tokens = static_cast<double>(r.batch * r.sequence_length * r.steps);
+  return fmt::format(
+      "time        {} for {} tokens at {} tok/s (estimated: {:.0f} % of {:.0f} GFLOP/s, which is measured)\n",
+      format_seconds(tokens / rate), format_count(tokens), format_count(rate), 100 * kUsualShare,
+      machine.flops * 1e-9);
+}
+
+void dry_run(const train::Recipe& recipe) {
+  train::check_recipe(recipe);
+  kernels::Ctx ctx(static_cast<int>(recipe.threads));
+  model::Weights weights;
+  const int64_t bytes =
+      train::checkpoint_bytes(model::build_param_table(recipe.model, &weights), train::operand_of(recipe),
+                              train::moments_of(recipe), tokenizer_bytes(recipe));
+  const train::MemoryPlan plan = train::memory_plan(recipe, ctx.pool.size(), 0);
+  std::fputs(train::recipe_to_toml(recipe).c_str(), stdout);
+  std::fputs(train::plan_text(recipe, plan, bytes).c_str(), stdout);
+  std::fputs(time_text(recipe, ctx).c_str(), stdout);
+  require_memory(train::to_allocate(plan), "training", train::kLessMemory);
+  require_disk(recipe.out, train::most_checkpoints(recipe) * bytes, "the run's checkpoints");
+}
+
 void run(Options o) {
   if (!o.resume.empty()) {
     if (o.dry_run) fail("--dry-run", "does not go with --resume", "leave one of them out");
@@ -69,9 +109,7 @@ void run(Options o) {
   o.words.erase(o.words.begin());
   const train::Recipe recipe = train::load_recipe(recipe_name, o.words);
   if (o.dry_run) {
-    train::check_recipe(recipe);
-    std::fputs(train::recipe_to_toml(recipe).c_str(), stdout);
-    std::fputs(train::plan_text(recipe).c_str(), stdout);
+    dry_run(recipe);
     return;
   }
   if (!run_watched(*train::Trainer::start(recipe))) throw ExitStatus{kInterrupted};

@@ -224,29 +224,28 @@ bool stored_in_operand_type(const Param& p) {
 }
 }  // namespace
 
-void save_model(const Model& model, const std::string& directory) {
-  FRUGAL_ASSERT(model.trainable, "save of a model without masters");
-  const bool bf16 = model.operand == kernels::Operand::kBF16;
-  std::vector<uint16_t> halves;
-  if (bf16) {
-    // One buffer for everything that is stored in bf16; offsets as in the masters.
-    halves.resize(static_cast<size_t>(model.table.elements));
-    for (const Param& p : model.table.params)
-      if (stored_in_operand_type(p))
-        for (int64_t i = 0; i < p.elements(); ++i)
-          halves[static_cast<size_t>(p.offset() + i)] = bf16_from_f32(p.data()[i]);
-  }
-  std::vector<NamedTensor> tensors;
+std::vector<SavedTensor> saved_tensors(const ParamTable& table, kernels::Operand operand) {
+  const bool bf16 = operand == kernels::Operand::kBF16;
+  std::vector<SavedTensor> tensors;
   const auto add = [&](const std::string& name, const Param& p) {
-    const bool half = bf16 && stored_in_operand_type(p);
-    void* data = half ? static_cast<void*>(halves.data() + p.offset()) : static_cast<void*>(p.data());
-    tensors.push_back({name, {data, half ? Dtype::kBF16 : Dtype::kF32, p.shape}});
+    tensors.push_back({{name, bf16 && stored_in_operand_type(p) ? Dtype::kBF16 : Dtype::kF32, p.shape}, &p});
   };
-  for (const Param& p : model.table.params) add(p.name, p);
-  for (const auto& [name, original] : model.table.copies) add(name, *original);
-  write_safetensors(directory + "/model.safetensors", tensors, {{"format", "pt"}});
+  for (const Param& p : table.params) add(p.name, p);
+  for (const auto& [name, original] : table.copies) add(name, *original);
+  return tensors;
+}
+
+const void* saved_values(const SavedTensor& tensor, const float* masters, std::vector<uint16_t>* buffer) {
+  const float* values = masters + tensor.param->offset();
+  if (tensor.entry.dtype == Dtype::kF32) return values;
+  buffer->resize(static_cast<size_t>(tensor.param->elements()));
+  for (size_t i = 0; i < buffer->size(); ++i) (*buffer)[i] = bf16_from_f32(values[i]);
+  return buffer->data();
+}
+
+void save_model_config(const Model& model, const std::string& directory) {
   ModelConfig config = model.config;
-  config.torch_dtype = bf16 ? "bfloat16" : "float32";
+  config.torch_dtype = model.operand == kernels::Operand::kBF16 ? "bfloat16" : "float32";
   write_file_atomic(directory + "/config.json", config_to_json(config));
   json generation = {{"_from_model_config", true}};
   if (config.bos_token_id >= 0) generation["bos_token_id"] = config.bos_token_id;
@@ -255,6 +254,18 @@ void save_model(const Model& model, const std::string& directory) {
   else if (!config.eos_token_ids.empty())
     generation["eos_token_id"] = config.eos_token_ids;
   write_file_atomic(directory + "/generation_config.json", generation.dump(2) + "\n");
+}
+
+void save_model(const Model& model, const std::string& directory) {
+  FRUGAL_ASSERT(model.trainable, "save of a model without masters");
+  const std::vector<SavedTensor> tensors = saved_tensors(model.table, model.operand);
+  std::vector<TensorEntry> entries;
+  for (const SavedTensor& t : tensors) entries.push_back(t.entry);
+  SafetensorsWriter out(directory + "/model.safetensors", entries, {{"format", "pt"}});
+  std::vector<uint16_t> buffer;
+  for (const SavedTensor& t : tensors) out.write(saved_values(t, model.masters(), &buffer), t.entry.bytes());
+  out.close();
+  save_model_config(model, directory);
 }
 
 }  // namespace frugal::model

@@ -66,9 +66,18 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
 // "f32" for checkpoints stored in float32, else "bf16".
 kernels::Operand stored_operand(const ModelConfig& config);
 
-// Writes config.json, generation_config.json and model.safetensors into an existing directory: what forward
-// reads, that is matrices and embedding in bf16 (f32 models: f32), norms, gate and bias in f32. The model
-// must be trainable.
+// The tensors of model.safetensors as a trained model is stored: matrices and embedding in bf16 (f32 models:
+// f32), norms, gate and bias in f32.
+struct SavedTensor {
+  TensorEntry entry;
+  const Param* param;  // also of a copy
+};
+std::vector<SavedTensor> saved_tensors(const ParamTable& table, kernels::Operand operand);
+// A tensor's bytes, made from `masters` (flat, in table order). `buffer` holds them where they were rounded.
+const void* saved_values(const SavedTensor& tensor, const float* masters, std::vector<uint16_t>* buffer);
+// Writes config.json and generation_config.json into an existing directory.
+void save_model_config(const Model& model, const std::string& directory);
+// Both, and model.safetensors of the model's own masters. The model must be trainable.
 void save_model(const Model& model, const std::string& directory);
 
 }  // namespace frugal::model

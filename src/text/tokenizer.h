@@ -55,6 +55,7 @@ class Tokenizer {
   // The files' contents.
   const std::string& json() const;
   const std::string& config_json() const;  // "" when there is none
+  int64_t file_bytes() const { return static_cast<int64_t>(json().size() + config_json().size()); }
 
  private:
   friend class StreamDecoder;

@@ -84,6 +84,7 @@ double Optimizer::step(kernels::Ctx& ctx, model::Model& m, const float* grads, c
   const double bytes = 12.0 + 4.0 * static_cast<double>(dtype_size(moments_));
   const kernels::ProfileScope timed(ctx.profile, "AdamW", {0, bytes * static_cast<double>(elements_)});
   const double norm = gradient_norm(ctx, grads, elements_);
+  if (!std::isfinite(norm)) return norm;
   const double clip = s.max_grad_norm > 0 && norm > s.max_grad_norm ? s.max_grad_norm / norm : 1.0;
   kernels::AdamwArgs args{};
   args.grad_scale = static_cast<float>(clip);

@@ -22,12 +22,15 @@ class Optimizer {
 
   // One step on gradients `grads` (flat, table order); `t` counts from 1. A stripe of rows is updated and,
   // while it lies in the cache, packed for the products of the next step, whose version is t. Returns the
-  // gradient norm before clipping.
+  // gradient norm before clipping; if that is not finite, nothing was changed.
   double step(kernels::Ctx& ctx, model::Model& model, const float* grads, const AdamwSettings& settings,
               double learning_rate, int64_t t);
   void reset();
 
   Dtype moments() const { return moments_; }
+  // Flat, in table order.
+  std::byte* exp_avg() const { return exp_avg_.get(); }
+  std::byte* exp_avg_sq() const { return exp_avg_sq_.get(); }
   Tensor exp_avg(const model::Param& p) const { return view(exp_avg_, p); }
   Tensor exp_avg_sq(const model::Param& p) const { return view(exp_avg_sq_, p); }
 

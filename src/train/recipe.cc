@@ -81,7 +81,9 @@ const std::vector<RecipeOption>& recipe_options() {
       TEXT(moments,
            "bf16 or f32: what AdamW's two moments are kept in; bf16 takes 4 bytes less per parameter"),
       INT(save_every, 0, kBig, "steps between checkpoints; 0: only at the end"),
-      INT(keep_checkpoints, 1, 1 << 20, "newest checkpoints that are kept"),
+      INT(keep_checkpoints, 1, 1 << 20, "newest checkpoints that are kept, beside the best by validation"),
+      {"async_save", RecipeField([](Recipe& r) -> bool& { return r.async_save; }), 0, 0,
+       "copy the state and train on while it is written; false: less memory"},
       INT(eval_every, 0, kBig, "steps between validations; 0: never"),
       INT(sample_every, 0, kBig, "steps between samples; 0: never"),
       INT(sample_tokens, 1, 1 << 20, "tokens of a sample"),
@@ -89,6 +91,9 @@ const std::vector<RecipeOption>& recipe_options() {
       INT(log_experts_every, 0, kBig, "steps between log lines of expert loads and router biases; 0: never"),
       {"tensorboard", RecipeField([](Recipe& r) -> bool& { return r.tensorboard; }), 0, 0,
        "also write TensorBoard event files to OUT/tensorboard"},
+      TEXT(on_spike, "a batch whose loss is a spike or not finite: stop, skip it, or ignore (spikes only)"),
+      REAL(spike_threshold, 0, 1e6, "standard deviations above the running mean that make a spike; 0: none"),
+      REAL(watchdog_seconds, 0, 1e6, "say what has taken longer than this; 0: never"),
       // optimizer
       REAL(learning_rate, 0, 10, "peak of the schedule"),
       REAL(beta1, 0, 0.999999, "AdamW"),
@@ -246,6 +251,8 @@ Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::str
   return read_recipe(file_or_preset, settings);
 }
 
+int64_t rows_per_pass(const Recipe& r) { return r.microbatch > 0 ? r.microbatch : r.batch; }
+
 kernels::Operand operand_of(const Recipe& r) {
   return r.precision == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16;
 }
@@ -258,6 +265,8 @@ void check_recipe(const Recipe& r) {
     fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
   if (r.moments != "bf16" && r.moments != "f32")
     fail("recipe", "moments = '" + r.moments + "' is not implemented", "use bf16 or f32");
+  if (r.on_spike != "stop" && r.on_spike != "skip" && r.on_spike != "ignore")
+    fail("recipe", "on_spike = '" + r.on_spike + "' is unknown", "use stop, skip or ignore");
   if (r.data.empty()) fail("recipe", "names no data", "add data=FILE");
   if (r.out.empty()) fail("recipe", "names no run directory", "add out=DIR");
   if (r.sequence_length > r.model.max_position_embeddings)
@@ -275,6 +284,20 @@ void check_recipe(const Recipe& r) {
          "change one of them");
   if (!(r.constant_until <= r.cosine_until && r.cosine_until <= r.tail_from))
     fail("recipe", "the schedule's parts are not in order", "constant_until <= cosine_until <= tail_from");
+}
+
+void make_paths_absolute(Recipe* r) {
+  const auto absolute = [](const std::string& path) {
+    return path.empty() || path == "-" ? path : absolute_path(path);
+  };
+  for (std::string& entry : r->data) {  // PATH or WEIGHT:PATH
+    const size_t colon = entry.find(':');
+    double weight = 0;
+    const char* end = entry.data() + (colon == std::string::npos ? 0 : colon);
+    const bool weighted = end != entry.data() && std::from_chars(entry.data(), end, weight).ptr == end;
+    entry = weighted ? entry.substr(0, colon + 1) + absolute(entry.substr(colon + 1)) : absolute(entry);
+  }
+  r->tokenizer = absolute(r->tokenizer);
 }
 
 namespace {

@@ -40,6 +40,9 @@ struct Recipe {
   int64_t log_experts_every = 10;
   bool tensorboard = false;
   std::string sample_prompt;
+  bool async_save = true;  // with save_every: training goes on while a checkpoint is written
+  std::string on_spike = "stop";
+  double spike_threshold = 10, watchdog_seconds = 60;
 
   // optimizer: AdamW
   double learning_rate = 2e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1, max_grad_norm = 1.0;
@@ -77,10 +80,14 @@ Recipe load_recipe(const std::string& file_or_preset, const std::vector<std::str
 // Reads a resolved recipe back.
 Recipe read_recipe(const std::string& file, const std::vector<std::string>& settings);
 void check_recipe(const Recipe& recipe);
+// Rows that go through forward and backward at a time.
+int64_t rows_per_pass(const Recipe& recipe);
 // The type of the products' operands that a checked recipe's `precision` names.
 kernels::Operand operand_of(const Recipe& recipe);
 // The type of AdamW's moments.
 Dtype moments_of(const Recipe& recipe);
+// Paths of `data` and `tokenizer` that do not depend on the working directory; weights stay.
+void make_paths_absolute(Recipe* recipe);
 std::string recipe_to_toml(const Recipe& recipe);
 
 }  // namespace frugal::train

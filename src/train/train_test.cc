@@ -188,6 +188,64 @@ TEST_F(TrainerTest, ResumedEqualsUninterrupted) {
         << file;
 }
 
+// A weight that is not a number: the step says where, and what was good stays.
+TEST_F(TrainerTest, BadValuesAreNamedAndChangeNothing) {
+  auto t = Trainer::start(recipe("run"));
+  t->step();
+  t->save();
+  const model::Param& p = *t->model().table.find("model.layers.1.self_attn.o_proj.weight");
+  const float good = p.data()[3];
+  p.data()[3] = NAN;
+  t->model().pack(t->ctx(), t->steps_done());
+  try {
+    t->step();
+    ADD_FAILURE() << "not noticed";
+  } catch (const Error& e) {
+    const std::string message = e.what();
+    for (const char* part : {"step 2: ", "not finite", "the weight model.layers.1.self_attn.o_proj.weight",
+                             "the last good checkpoint is ", "checkpoints/step-00000001"})
+      EXPECT_NE(message.find(part), std::string::npos) << part << " in " << message;
+  }
+  EXPECT_EQ(t->steps_done(), 1);
+  EXPECT_THROW(t->save(), Error);  // never a checkpoint that cannot be used
+  // With the weight as it was, the step is the one of an undisturbed run.
+  p.data()[3] = good;
+  t->model().pack(t->ctx(), t->steps_done());
+  auto other = Trainer::start(recipe("other"));
+  other->step();
+  EXPECT_EQ(t->step().loss, other->step().loss);
+  t->save();
+  other->save();
+  expect_same_state(newest_checkpoint(root + "/run"), newest_checkpoint(root + "/other"));
+}
+
+TEST_F(TrainerTest, TheBestCheckpointIsKeptBesideTheNewest) {
+  auto t = Trainer::start(recipe("run", {"keep_checkpoints=2"}));
+  for (int i = 1; i <= 5; ++i) {
+    t->step();
+    t->save();
+  }
+  EXPECT_EQ(list_directory(root + "/run/checkpoints"),
+            (std::vector<std::string>{"step-00000004", "step-00000005"}));
+  // As if the validation after step 4 had been the best one.
+  Trainer::start(recipe("best", {"keep_checkpoints=1", "eval_every=2", "save_every=1", "steps=6"}))->run();
+  const auto [best, bits] = best_checkpoint(root + "/best");
+  EXPECT_GT(bits, 0);
+  const auto left = list_directory(root + "/best/checkpoints");
+  EXPECT_LE(left.size(), 2u);
+  EXPECT_EQ(left.back(), "step-00000006");
+  EXPECT_EQ(best, root + "/best/checkpoints/" + left.front());
+}
+
+TEST_F(TrainerTest, CheckpointsBesideTrainingAreThoseOfOneThatWaits) {
+  Trainer::start(recipe("beside", {"save_every=3", "keep_checkpoints=9"}))->run();
+  Trainer::start(recipe("waiting", {"save_every=3", "keep_checkpoints=9", "async_save=false"}))->run();
+  const auto names = list_directory(root + "/beside/checkpoints");
+  EXPECT_EQ(names.size(), 4u);
+  for (const std::string& name : names)
+    expect_same_state(root + "/beside/checkpoints/" + name, root + "/waiting/checkpoints/" + name);
+}
+
 TEST_F(TrainerTest, ThreadsChangeNoBit) {
   for (const char* n : {"1", "2", "3"})
     Trainer::start(recipe(std::string("t") + n, {std::string("threads=") + n}))->run();

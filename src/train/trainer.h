@@ -4,30 +4,38 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/file_lock.h"
 #include "base/progress.h"
 #include "data/loader.h"
 #include "model/objective.h"
 #include "text/tokenizer.h"
-#include "train/checkpoint.h"
+#include "train/checkpoint_writer.h"
 #include "train/gradient_groups.h"
 #include "train/recipe.h"
+#include "train/run_log.h"
+#include "train/validation.h"
 
 namespace frugal::train {
 
-struct Validation {
-  double nll = 0, mtp_nll = 0;  // nats per target
-  double bits_per_byte = 0, mtp_bits_per_byte = 0;
-  double mtp_acceptance = 0;  // share of MTP drafts that equal the main head's own choice one token later
+// A batch that was not trained on (on_spike).
+struct SkippedBatch {
+  double loss = 0, grad_norm = 0;
+  data::LoaderState loader;  // before it
+  std::string reason;
 };
+
+using ExpertCounts = std::vector<std::vector<int64_t>>;  // tokens of every expert of every MoE layer
 
 struct StepReport {
   double loss = 0, mtp_loss = 0, balance = 0, grad_norm = 0, learning_rate = 0;
-  std::vector<double> grad_norms;                   // per gradient group (train/gradient_groups.h)
-  std::vector<double> expert_load;                  // max / mean per MoE layer, MTP last
-  std::vector<std::vector<int64_t>> expert_tokens;  // the tokens of each expert, in the same order
+  std::vector<double> grad_norms;     // per gradient group (train/gradient_groups.h)
+  std::vector<double> expert_load;    // max / mean per MoE layer, MTP last
+  ExpertCounts expert_tokens;         // in the same order
+  std::vector<SkippedBatch> skipped;  // before the one that the step was made of
 };
 
 struct Progress {
@@ -45,11 +53,6 @@ struct RunView {
   std::function<void(const std::string&)> logged;
 };
 
-// Parameters, FLOPs per token and memory of a run, as text.
-std::string plan_text(const Recipe& recipe);
-// Bytes that a run of the recipe allocates, its data not counted.
-int64_t training_bytes(const Recipe& recipe);
-
 class Trainer {
  public:
   // A new run: makes the directory (which must not hold a run), reads the data, trains a tokenizer if the
@@ -61,11 +64,13 @@ class Trainer {
 
   // Until recipe.steps. False: SIGINT or SIGTERM ended it after a step, which is saved.
   bool run(const RunView& view = {});
+  // Throws Error when loss or gradients are bad (recipe.on_spike): then nothing has changed.
   StepReport step();
   Validation validate();
   // Continues recipe.sample_prompt; seed and weights decide the text.
   std::string sample_text();
-  void save();
+  // Writes a checkpoint; prune: older ones are removed.
+  void save(bool prune = true);
 
   const Recipe& recipe() const { return recipe_; }
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
@@ -78,17 +83,27 @@ class Trainer {
   explicit Trainer(const Recipe& recipe);
   void load_data(const std::string& tokenizer_source);
   void build();
+  int64_t checkpoint_bytes_of_run() const;
+  StateValues values() const;
   void fit_steps_to_minutes();
   void log(const std::string& json_line, const RunView& view);
   void log_step(const StepReport& report, double seconds, const RunView& view);
   void log_experts(const StepReport& report, const RunView& view);
   double peak_share(double tokens_per_second) const;
+  StepReport compute(const data::Batch& batch, ExpertCounts* counts);
+  std::string what_is_wrong(const data::Batch& batch, const StepReport& report, double limit);
+  void refuse_or_skip(const std::vector<SkippedBatch>& skipped);
+  std::string save_good_state();
+  void fill_state();
+  void save_beside();
+  void log_skipped(const StepReport& report, const RunView& view);
   void report_validation(const RunView& view);
   void report_sample(const RunView& view);
-  void write_receipt(double seconds, int64_t first_step, const RunView& view);
-  void truncate_log();
+  void write_receipt(const RunView& view);
 
   Recipe recipe_;
+  Watchdog watchdog_;
+  std::optional<DirectoryLock> lock_;
   kernels::Ctx ctx_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
   std::unique_ptr<data::Loader> loader_;
@@ -100,9 +115,13 @@ class Trainer {
   AlignedPtr<float> grads_;
   std::vector<GradientGroup> gradient_groups_;
   double peak_flops_ = 0;  // measured when a run starts
+  RunLog log_;
   TrainerState state_;
+  std::unique_ptr<CheckpointWriter> writer_;
   double smooth_loss_ = 0;
   int64_t saved_step_ = -1;
+  int64_t planned_bytes_ = 0;
+  std::vector<double> save_seconds_;  // that training waited at each checkpoint between steps
 };
 
 }  // namespace frugal::train

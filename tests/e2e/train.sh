@@ -59,8 +59,10 @@ case_run_directory() {
 
 case_dry_run() {
   runs 0 train out=run --dry-run
-  mentions out "parameters|memory|hidden_size = 32"
+  mentions out "parameters|memory|gradients|MFLOP per token|B per checkpoint|tok/s|estimated|hidden_size = 32"
   absent run
+  runs 1 train out=run --dry-run batch=16777216 sequence_length=64 microbatch=0
+  mentions err "frugal: training: needs|GiB|are free|lower batch"
 }
 
 # same_state A B: the final weights and the whole trainer state.
