@@ -1,7 +1,7 @@
 # Sourced by ./demo and ./test: installs the packages that the build needs (Debian 12, Ubuntu 24.04) and defines
 # build_preset. Nothing is installed when everything is there.
 packages="g++ cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev
-libpcre2-dev libxxhash-dev libedit-dev zlib1g-dev liblzma-dev libgtest-dev"
+libpcre2-dev libxxhash-dev libedit-dev zlib1g-dev libzstd-dev liblzma-dev libgtest-dev"
 
 missing_packages() {
   for p in "$@"; do
@@ -12,7 +12,7 @@ missing_packages() {
 install_packages() {
   if ! command -v dpkg-query >/dev/null; then
     echo "Not a Debian-like system: install a C++20 compiler, CMake >= 3.25, Ninja, fmt, spdlog, nlohmann-json, toml++," \
-      "CLI11, PCRE2, xxHash, libedit, zlib, liblzma and GoogleTest by hand." >&2
+      "CLI11, PCRE2, xxHash, libedit, zlib, zstd, liblzma and GoogleTest by hand." >&2
     return 0
   fi
   local missing

@@ -22,6 +22,7 @@
 #include "model/flops.h"
 #include "report/live_report.h"
 #include "train/checkpoint.h"
+#include "train/run_data.h"
 
 namespace frugal::cli {
 
@@ -208,7 +209,10 @@ void examine(train::Trainer& trainer, const Options& o, const std::string& run,
 void compare_with_compressors(train::Trainer& trainer) {
   const train::Recipe& r = trainer.recipe();
   std::string text;
-  for (const data::Document& d : data::load_corpus(r.data, {r.separator, r.validation_fraction}).validation)
+  const data::CorpusOptions options = train::corpus_options(r);  // the run has told what was left out
+  std::vector<data::Document> documents = data::read_documents(r.data, options);
+  for (const data::Document& d :
+       data::split_documents(std::move(documents), options.validation_fraction).validation)
     text += d.text;
   const double bits = 8.0 / static_cast<double>(text.size());
   const train::Validation v = trainer.validate();
@@ -225,7 +229,10 @@ void run(const Options& o) {
     fail("--minutes", fmt::format("{} is out of range", o.minutes), "use 0.1 to 10000");
   const bool course = o.paths.empty();
   std::vector<std::string> files;
-  if (!course) files = data::text_files(o.paths);
+  if (!course) files = o.paths;
+  for (const data::Source& source : course ? std::vector<data::Source>{} : data::find_sources(o.paths))
+    if (source.shards)
+      fail(source.path, "holds shards; the demo compares texts", "give texts, or use `frugal train`");
   const std::string base = o.run.empty() ? (course ? "runs/demo" : "runs/text") : o.run;
   std::string run = base, course_file;
   std::unique_ptr<train::Trainer> trainer;

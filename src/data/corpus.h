@@ -1,58 +1,56 @@
-// Text files to documents, and documents to a training and a validation part.
-//
-// Formats: a `.jsonl` file holds one JSON object per line, whose string field `text` is a document (other
-// fields are ignored, as are blank lines), or whose array `messages` is a conversation ({"role": "user" |
-// "assistant" | "system", "content": "..."}). Every other file is UTF-8 text: one document, or several with
-// `separator`. Text is taken as it is, byte for byte, except that a byte order mark at the start of a file is
-// dropped.
+// Texts to documents in memory, and documents to a training and a validation part.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
-#include "text/chat.h"
+#include "data/dedupe.h"
+#include "data/document_reader.h"
+#include "data/sources.h"
 
 namespace frugal::data {
 
-struct Document {
-  std::string text;    // valid UTF-8, not blank; of a conversation: as the chat template writes it
-  std::string source;  // "file", or "file:line" (1-based) where the document starts inside a file
-  std::vector<text::Message> messages = {};  // a conversation
-};
-
 struct CorpusOptions {
-  std::string separator;             // between documents of a text file, e.g. "<|endoftext|>"; empty: none
+  ReadOptions read;
+  std::vector<std::string> extensions;  // of files in folders (sources.h); empty: all
+  Dedupe dedupe = Dedupe::kNone;
   double validation_fraction = 0.1;  // of the bytes, in [0, 0.5]; 0: no validation part
 };
 
 struct Corpus {
   std::vector<Document> train;
   std::vector<Document> validation;
-  int64_t skipped_blank = 0;  // documents of white space only, left out
 };
 
-// The files among `paths` and inside the folders among them (all levels, sorted, hidden ones left out). In
-// folders, files that are empty or not UTF-8 text are left out and counted in a warning. Throws Error: a path
-// that does not exist, no text.
-std::vector<std::string> text_files(const std::vector<std::string>& paths);
+// The documents of a source of texts, appended in the order of its files. `seen` outlives the sources of a
+// corpus, so that duplicates are found across them. Throws Error as DocumentReader does.
+void read_source(const Source& source, const CorpusOptions& options, SeenDocuments* seen,
+                 std::vector<Document>* documents, ReadReport* report);
 
-// The documents of the files, in the order of the files. `skipped_blank`, if given, grows by the blank
-// documents. Throws Error: no path, a missing file, a directory, an empty file, a NUL byte or invalid UTF-8
-// (line and byte offset), a JSONL line that is neither of the two (line), no usable document
-// at all.
-std::vector<Document> read_documents(const std::vector<std::string>& paths, const CorpusOptions& options,
-                                     int64_t* skipped_blank = nullptr);
+// The documents of all sources (sources.h). Throws Error also when there is none, and for shards.
+std::vector<Document> read_documents(const std::vector<std::string>& data, const CorpusOptions& options,
+                                     ReadReport* report = nullptr);
 
-// Splits documents, deterministically. Several: whole documents go to validation, chosen by a hash of their
-// text (so equal documents are never on both sides), until they hold validation_fraction of the bytes; at
-// least one document on each side; a document larger than that share is never chosen while a smaller one
-// exists. One: its end, cut at the line end nearest to that share; where no line end leaves it at least half,
-// at a character. Throws Error: a fraction outside [0, 0.5], several documents that are all equal, one too
-// short to cut.
-Corpus split_documents(std::vector<Document> documents, const CorpusOptions& options);
+// What the split looks at.
+struct DocumentKey {
+  uint64_t hash = 0;   // text_hash
+  uint64_t bytes = 0;  // of the text
+};
+// Which of several documents go to validation, deterministically: chosen by their hash (so equal documents
+// are never on both sides, and the order does not matter), until they hold `fraction` of the bytes; at least
+// one document on each side; a document larger than that share is never chosen while a smaller one exists.
+// `data` is for the message. Throws Error: documents that are all equal.
+std::vector<bool> choose_validation(std::span<const DocumentKey> documents, double fraction,
+                                    const std::string& data);
 
-// read_documents, then split_documents.
-Corpus load_corpus(const std::vector<std::string>& paths, const CorpusOptions& options);
+// Throws Error for a fraction outside [0, 0.5].
+void check_fraction(double fraction);
+
+// Several documents: as choose_validation says. One: its end, cut at the line end nearest to that share;
+// where no line end leaves it at least half, at a character. Throws Error: a fraction outside [0, 0.5],
+// several documents that are all equal, one too short to cut.
+Corpus split_documents(std::vector<Document> documents, double fraction);
 
 }  // namespace frugal::data

@@ -47,7 +47,9 @@ class CorpusTest : public testing::Test {
     }
   }
   static void expect_read_error(const std::string& path, const std::string& where, const Texts& parts) {
-    expect_error([&] { read_documents({path}, {}); }, where, parts);
+    CorpusOptions strict;
+    strict.read.strict = true;
+    expect_error([&] { read_documents({path}, strict); }, where, parts);
   }
 
   fs::path directory_;
@@ -65,12 +67,6 @@ std::vector<Document> documents_of(const Texts& list) {
   return out;
 }
 
-CorpusOptions with_fraction(double fraction) {
-  CorpusOptions options;
-  options.validation_fraction = fraction;
-  return options;
-}
-
 TEST_F(CorpusTest, TextFileIsOneDocumentByteForByte) {
   const std::string a = write("a.txt", "one\r\ntwo \n\n"), b = write("b", "grüße 你好 🙂\n");
   const auto documents = read_documents({b, a}, {});
@@ -80,20 +76,20 @@ TEST_F(CorpusTest, TextFileIsOneDocumentByteForByte) {
 
 TEST_F(CorpusTest, SeparatorSplitsAndIsDropped) {
   CorpusOptions options;
-  options.separator = "<|end|>";
+  options.read.separator = "<|end|>";
   const std::string path = write("a.txt", "first\nline two<|end|>second\n<|end|> \n<|end|>\nthird<|end|>");
-  int64_t skipped = 5;
-  const auto documents = read_documents({path}, options, &skipped);
+  ReadReport report;
+  const auto documents = read_documents({path}, options, &report);
   EXPECT_EQ(texts(documents), (Texts{"first\nline two", "second\n", "\nthird"}));
   EXPECT_EQ(documents[0].source, path + ":1");
   EXPECT_EQ(documents[1].source, path + ":2");
   EXPECT_EQ(documents[2].source, path + ":4");
-  EXPECT_EQ(skipped, 6);
+  EXPECT_EQ(report.of(LeftOut::kBlank), 1);
 }
 
 TEST_F(CorpusTest, SeparatorThatDoesNotOccurLeavesOneDocument) {
   CorpusOptions options;
-  options.separator = "<|end|>";
+  options.read.separator = "<|end|>";
   EXPECT_EQ(texts(read_documents({write("a.txt", "all of it")}, options)), Texts{"all of it"});
 }
 
@@ -104,12 +100,13 @@ TEST_F(CorpusTest, JsonLines) {
                                  "{\"meta\": {\"text\": 1}, \"text\": \"two\"}\n"
                                  "{\"text\": \"  \"}\n"
                                  "{\"text\": \"three\"}");
-  int64_t skipped = 0;
-  const auto documents = read_documents({path}, {}, &skipped);
+  ReadReport report;
+  const auto documents = read_documents({path}, {}, &report);
   EXPECT_EQ(texts(documents), (Texts{"one\nline ü", "two", "three"}));
   EXPECT_EQ(documents[1].source, path + ":3");
   EXPECT_EQ(documents[2].source, path + ":5");
-  EXPECT_EQ(skipped, 1);
+  EXPECT_EQ(report.of(LeftOut::kBlank), 1);
+  EXPECT_EQ(report.unusable(), 0);
 }
 
 TEST_F(CorpusTest, ByteOrderMarkIsDropped) {
@@ -120,7 +117,7 @@ TEST_F(CorpusTest, ByteOrderMarkIsDropped) {
 TEST_F(CorpusTest, ErrorsNameFileLineAndRemedy) {
   const std::string missing = (directory_ / "nowhere.txt").string();
   expect_read_error(missing, missing, {"no such file", "check the path"});
-  expect_read_error(directory_.string(), directory_.string(), {"is a directory", "give the files"});
+  expect_read_error(directory_.string(), directory_.string(), {"holds no file", "give a folder"});
   expect_error([] { read_documents({}, {}); }, "data", {"no file", "name at least one"});
   const std::string empty = write("empty.txt", "");
   expect_read_error(empty, empty, {"empty", "leave it out"});
@@ -210,35 +207,26 @@ TEST_F(CorpusTest, Conversations) {
   bad("[{\"role\": \"user\"}]", {"no string \"content\""});
   bad("[3]", {"no string \"role\""});
   bad("[{\"role\": \"bot\", \"content\": \"x\"}]", {"role 'bot'"});
-  expect_error([&] { load_corpus({write("one.jsonl", line)}, {}); }, directory_.string() + "/one.jsonl:1",
-               {"cannot be split"});
+  expect_error([&] { split_documents(read_documents({write("one.jsonl", line)}, {}), 0.1); },
+               directory_.string() + "/one.jsonl:1", {"cannot be split"});
 }
 
-TEST_F(CorpusTest, FractionIsChecked) {
-  const std::string path = write("a.txt", "some text\nmore\n");
+TEST(CorpusSplit, FractionIsChecked) {
   for (const double fraction : {-0.1, 0.51, 1.0, static_cast<double>(NAN)}) {
-    expect_error([&] { load_corpus({path}, with_fraction(fraction)); }, "validation_fraction",
-                 {"outside [0, 0.5]"});
-    expect_error(
-        [&] {
-          split_documents(documents_of({"a", "b"}), with_fraction(fraction));
-        },
-        "validation_fraction", {"outside [0, 0.5]"});
+    try {
+      split_documents(documents_of({"a", "b"}), fraction);
+      ADD_FAILURE() << fraction;
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("validation_fraction: "), std::string::npos);
+      EXPECT_NE(std::string(e.what()).find("outside [0, 0.5]"), std::string::npos);
+    }
   }
-}
-
-TEST_F(CorpusTest, LoadCountsBlankDocuments) {
-  const std::string path = write("a.jsonl", "{\"text\":\"a\"}\n{\"text\":\"\"}\n{\"text\":\"b\"}\n");
-  const Corpus corpus = load_corpus({path}, {});
-  EXPECT_EQ(texts(corpus.train).size(), 1u);
-  EXPECT_EQ(texts(corpus.validation).size(), 1u);
-  EXPECT_EQ(corpus.skipped_blank, 1);
 }
 
 TEST(CorpusSplit, SingleDocumentIsCutAtALineEnd) {
   std::string text;
   for (int i = 0; i < 100; ++i) text += fmt::format("line {}\n", i);
-  const Corpus corpus = split_documents(documents_of({text}), {});
+  const Corpus corpus = split_documents(documents_of({text}), 0.1);
   ASSERT_EQ(texts(corpus.train).size(), 1u);
   ASSERT_EQ(texts(corpus.validation).size(), 1u);
   EXPECT_EQ(texts(corpus.train)[0] + texts(corpus.validation)[0], text);
@@ -251,15 +239,15 @@ TEST(CorpusSplit, SingleDocumentIsCutAtALineEnd) {
 TEST(CorpusSplit, SingleDocumentTakesTheNearestLineEnd) {
   // 100 bytes: the share begins at byte 90; line ends behind bytes 60 and 95.
   const std::string text = std::string(59, 'a') + "\n" + std::string(34, 'b') + "\n" + std::string(5, 'c');
-  EXPECT_EQ(split_documents(documents_of({text}), {}).validation[0].text, "ccccc");
-  EXPECT_EQ(split_documents(documents_of({text}), with_fraction(0.3)).validation[0].text.size(), 40u);
+  EXPECT_EQ(split_documents(documents_of({text}), 0.1).validation[0].text, "ccccc");
+  EXPECT_EQ(split_documents(documents_of({text}), 0.3).validation[0].text.size(), 40u);
 }
 
 TEST(CorpusSplit, SingleDocumentWithoutAUsableLineEndIsCutBetweenCharacters) {
   std::string text = "title\n";  // the only line end would leave next to nothing for training
   for (int i = 0; i < 97; ++i) text += "é";
   text += "\n\n\n";
-  const Corpus corpus = split_documents(documents_of({text}), {});
+  const Corpus corpus = split_documents(documents_of({text}), 0.1);
   EXPECT_EQ(texts(corpus.train)[0] + texts(corpus.validation)[0], text);
   EXPECT_EQ(texts(corpus.validation)[0].substr(0, 2), "é");
   EXPECT_EQ(texts(corpus.validation)[0].size(), 20u + 3u);
@@ -269,7 +257,7 @@ TEST(CorpusSplit, PartsAreNeverBlankNorTorn) {
   for (const std::string text :
        {"ab", "éé", "a\n\nb", "\n\n\nab\n\n\n\n\n\n\n\n\n\n\n", "🙂🙂", "ab\n", "a é", "xyz\n \n \n"})
     for (const double fraction : {0.001, 0.1, 0.5}) {
-      const Corpus corpus = split_documents(documents_of({text}), with_fraction(fraction));
+      const Corpus corpus = split_documents(documents_of({text}), fraction);
       EXPECT_EQ(texts(corpus.train)[0] + texts(corpus.validation)[0], text);
       for (const std::string& part : {texts(corpus.train)[0], texts(corpus.validation)[0]}) {
         EXPECT_NE(part.find_first_not_of(" \n"), std::string::npos) << "'" << text << "' " << fraction;
@@ -281,7 +269,7 @@ TEST(CorpusSplit, PartsAreNeverBlankNorTorn) {
 TEST(CorpusSplit, OneCharacterCannotBeSplit) {
   for (const std::string text : {"a", "  é\n", "🙂"}) {
     try {
-      split_documents(documents_of({text}), {});
+      split_documents(documents_of({text}), 0.1);
       ADD_FAILURE() << text;
     } catch (const Error& e) {
       EXPECT_NE(std::string(e.what()).find("d0: the corpus is one document of one character"),
@@ -292,8 +280,8 @@ TEST(CorpusSplit, OneCharacterCannotBeSplit) {
 }
 
 TEST(CorpusSplit, FractionZeroKeepsEverythingForTraining) {
-  EXPECT_EQ(texts(split_documents(documents_of({"a", "b"}), with_fraction(0)).train), (Texts{"a", "b"}));
-  const Corpus single = split_documents(documents_of({"a"}), with_fraction(0));
+  EXPECT_EQ(texts(split_documents(documents_of({"a", "b"}), 0).train), (Texts{"a", "b"}));
+  const Corpus single = split_documents(documents_of({"a"}), 0);
   EXPECT_EQ(texts(single.train), Texts{"a"});
   EXPECT_TRUE(texts(single.validation).empty());
 }
@@ -310,7 +298,7 @@ Texts numbered(int count, size_t bytes) {
 
 TEST(CorpusSplit, WholeDocumentsByHash) {
   const Texts all = numbered(1000, 50);
-  const Corpus corpus = split_documents(documents_of(all), {});
+  const Corpus corpus = split_documents(documents_of(all), 0.1);
   EXPECT_EQ(texts(corpus.validation).size(), 100u);
   EXPECT_EQ(texts(corpus.train).size(), 900u);
   const Texts train = texts(corpus.train), valid = texts(corpus.validation);
@@ -327,9 +315,9 @@ TEST(CorpusSplit, WholeDocumentsByHash) {
 
 TEST(CorpusSplit, ChoiceDoesNotDependOnTheOrder) {
   Texts all = numbered(50, 40);
-  const Corpus a = split_documents(documents_of(all), {});
+  const Corpus a = split_documents(documents_of(all), 0.1);
   std::reverse(all.begin(), all.end());
-  const Corpus b = split_documents(documents_of(all), {});
+  const Corpus b = split_documents(documents_of(all), 0.1);
   const Texts first = texts(a.validation), second = texts(b.validation);
   EXPECT_EQ(std::set<std::string>(first.begin(), first.end()),
             std::set<std::string>(second.begin(), second.end()));
@@ -338,7 +326,7 @@ TEST(CorpusSplit, ChoiceDoesNotDependOnTheOrder) {
 TEST(CorpusSplit, AtLeastOneDocumentEachSide) {
   for (int count = 2; count <= 12; ++count)
     for (const double fraction : {0.0001, 0.1, 0.5}) {
-      const Corpus corpus = split_documents(documents_of(numbered(count, 30)), with_fraction(fraction));
+      const Corpus corpus = split_documents(documents_of(numbered(count, 30)), fraction);
       EXPECT_GE(texts(corpus.train).size(), 1u);
       EXPECT_GE(texts(corpus.validation).size(), 1u);
       EXPECT_EQ(texts(corpus.train).size() + texts(corpus.validation).size(), static_cast<size_t>(count));
@@ -348,7 +336,7 @@ TEST(CorpusSplit, AtLeastOneDocumentEachSide) {
 TEST(CorpusSplit, ALargeDocumentStaysInTraining) {
   for (int i = 0; i < 20; ++i) {  // whatever the hashes
     const std::string large(10000, static_cast<char>('a' + i));
-    const Corpus corpus = split_documents(documents_of({large, fmt::format("small {}", i)}), {});
+    const Corpus corpus = split_documents(documents_of({large, fmt::format("small {}", i)}), 0.1);
     EXPECT_EQ(texts(corpus.train), Texts{large});
   }
 }
@@ -356,7 +344,7 @@ TEST(CorpusSplit, ALargeDocumentStaysInTraining) {
 TEST(CorpusSplit, TheSmallestDocumentIsTakenIfAllAreTooLarge) {
   for (int i = 0; i < 20; ++i) {
     const std::string larger(100, static_cast<char>('a' + i)), smaller(60, static_cast<char>('A' + i));
-    const Corpus corpus = split_documents(documents_of({larger, smaller}), {});
+    const Corpus corpus = split_documents(documents_of({larger, smaller}), 0.1);
     EXPECT_EQ(texts(corpus.validation), Texts{smaller});
   }
 }
@@ -365,7 +353,7 @@ TEST(CorpusSplit, EqualDocumentsStayOnOneSide) {
   Texts all = numbered(20, 30);
   const Texts copy = all;
   all.insert(all.end(), copy.begin(), copy.end());
-  const Corpus corpus = split_documents(documents_of(all), with_fraction(0.3));
+  const Corpus corpus = split_documents(documents_of(all), 0.3);
   for (const std::string& text : copy) {
     const auto n = std::ranges::count(texts(corpus.validation), text);
     EXPECT_TRUE(n == 0 || n == 2) << text;
@@ -375,7 +363,7 @@ TEST(CorpusSplit, EqualDocumentsStayOnOneSide) {
 
 TEST(CorpusSplit, AllEqualDocumentsAreAnError) {
   try {
-    split_documents(documents_of({"same", "same", "same"}), {});
+    split_documents(documents_of({"same", "same", "same"}), 0.1);
     FAIL();
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("d0: all 3 documents of the corpus are equal"), std::string::npos)

@@ -51,9 +51,10 @@ void Loader::restore(const LoaderState& state) {
 }
 
 uint64_t Loader::fingerprint() const {
-  uint64_t hash = XXH64(documents_.tokens.data(), documents_.tokens.size() * sizeof(int32_t), seed_);
-  hash = XXH64(documents_.starts.data(), documents_.starts.size() * sizeof(int64_t), hash);
-  return XXH64(&length_, sizeof length_, hash);
+  const int64_t numbers[] = {static_cast<int64_t>(documents_.identity), documents_.count(), length_};
+  uint64_t hash = XXH64(numbers, sizeof numbers, seed_);
+  hash = XXH64(documents_.weights.data(), documents_.weights.size() * sizeof(double), hash);
+  return XXH64(documents_.source_starts.data(), documents_.source_starts.size() * sizeof(int64_t), hash);
 }
 
 Batch slice_rows(const Rows& rows, int64_t first, int64_t count) {

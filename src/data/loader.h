@@ -39,12 +39,15 @@ class Loader {
   // state; compare fingerprint() as well, since other data may happen to have as many rows.
   void restore(const LoaderState& state);
 
-  // A hash of the documents, the row length and the seed: equal values give equal batches.
+  // A hash of the documents (their texts and lengths in tokens), the mixture, the row length and the seed:
+  // with one tokenizer, equal values give equal batches.
   uint64_t fingerprint() const;
 
   // Rows of the current epoch; it can differ a little between epochs.
   int64_t rows() const { return packing_.rows(); }
   const TokenizedDocuments& documents() const { return documents_; }
+  const Packing& packing() const { return packing_; }                  // of the current epoch
+  int64_t row_at(int64_t position) const { return order_[position]; }  // row of the packing that comes then
 
  private:
   void start_epoch(int64_t epoch);

@@ -9,19 +9,16 @@
 #include <string>
 
 #include "base/error.h"
+#include "test_documents.h"
 
 namespace frugal::data {
 namespace {
 
 using Ids = std::vector<int32_t>;
 
+// Documents of these lengths; the tokens are numbered from 0 through all of them.
 TokenizedDocuments documents_of(const std::vector<int64_t>& lengths) {
-  TokenizedDocuments documents;
-  for (const int64_t n : lengths) {
-    for (int64_t i = 0; i < n; ++i) documents.tokens.push_back(static_cast<int32_t>(documents.tokens.size()));
-    documents.starts.push_back(static_cast<int64_t>(documents.tokens.size()));
-  }
-  return documents;
+  return test::numbered_documents(lengths);
 }
 
 TokenizedDocuments mixed() { return documents_of({100, 3, 3, 5, 8, 1, 2, 9, 30, 4, 4, 4, 7, 6, 6}); }
@@ -37,7 +34,7 @@ std::string error_of(const std::function<void()>& call) {
 
 TEST(Loader, EveryEpochHandsOutEveryTokenOnce) {
   Loader loader(mixed(), 8, 1, 5);
-  const int64_t n = static_cast<int64_t>(loader.documents().tokens.size());
+  const int64_t n = static_cast<int64_t>(loader.documents().tokens);
   for (int64_t epoch = 0; epoch < 20; ++epoch) {
     std::vector<int> inputs(static_cast<size_t>(n), 0);
     int64_t rows = 0;

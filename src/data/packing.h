@@ -34,11 +34,10 @@ struct Variation {
 };
 
 struct Piece {
-  int64_t begin = 0;         // position in TokenizedDocuments::tokens
-  int64_t length = 0;        // tokens
-  int64_t document_end = 0;  // position behind the document's last token
-
-  bool continues() const { return begin + length < document_end; }
+  int64_t document = 0;    // index into TokenizedDocuments::documents
+  int64_t begin = 0;       // token of the document
+  int64_t length = 0;      // tokens
+  bool continues = false;  // the document goes on behind it
 };
 
 // Which piece lies in which row: small beside the tokens, so that an epoch's rows need not be held in memory.
@@ -50,7 +49,14 @@ struct Packing {
   int64_t rows() const { return static_cast<int64_t>(row_starts.size()) - 1; }
 };
 
-// A pure function of its arguments. Throws Error: length < 1, documents without a token.
+// The documents that an epoch of a mixture sees, in their order (data/sources.h has the rule): source s gives
+// its share of the tokens, documents in a random order that is drawn anew for every pass over the source; an
+// epoch goes on where the one before it ended. Without weights: all documents. A pure function.
+std::vector<int64_t> epoch_documents(const TokenizedDocuments& documents,
+                                     const std::optional<Variation>& variation);
+
+// A pure function of its arguments. With variation, the epoch's documents of a mixture. Throws Error: length
+// < 1, documents without a token.
 Packing plan_rows(const TokenizedDocuments& documents, int64_t length,
                   const std::optional<Variation>& variation = std::nullopt);
 

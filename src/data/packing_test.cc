@@ -10,21 +10,17 @@
 
 #include "base/error.h"
 #include "data/draws.h"
+#include "test_documents.h"
 
 namespace frugal::data {
 namespace {
 
 using Ids = std::vector<int32_t>;
 
-// Documents of these lengths whose tokens are their own positions, so that a row shows where its tokens come
-// from.
+// Documents of these lengths; the tokens are numbered from 0 through all of them, so that a row shows where
+// its tokens come from.
 TokenizedDocuments documents_of(const std::vector<int64_t>& lengths) {
-  TokenizedDocuments documents;
-  for (const int64_t n : lengths) {
-    for (int64_t i = 0; i < n; ++i) documents.tokens.push_back(static_cast<int32_t>(documents.tokens.size()));
-    documents.starts.push_back(static_cast<int64_t>(documents.tokens.size()));
-  }
-  return documents;
+  return test::numbered_documents(lengths);
 }
 
 Ids slots_of(const Rows& rows, int64_t r) {
@@ -43,19 +39,21 @@ std::string error_of(const std::function<void()>& call) {
 
 // Checks everything that packing.h promises about rows, from the rows alone.
 void check_rows(const TokenizedDocuments& documents, const Rows& rows, bool varied) {
-  const int64_t n = static_cast<int64_t>(documents.tokens.size());
+  const int64_t n = documents.tokens;
+  std::vector<int64_t> starts = {0};
+  for (const auto& d : documents.documents) starts.push_back(starts.back() + static_cast<int64_t>(d.size()));
   ASSERT_EQ(static_cast<int64_t>(rows.tokens.size()), rows.count * (rows.length + 2));
   std::vector<int64_t> document(static_cast<size_t>(n));
   for (int64_t d = 0; d < documents.count(); ++d)
-    std::fill(document.begin() + documents.starts[d], document.begin() + documents.starts[d + 1], d);
-  const auto starts_document = [&](int64_t t) { return t == documents.starts[document[t]]; };
-  const auto ends_document = [&](int64_t t) { return t + 1 == documents.starts[document[t] + 1]; };
+    std::fill(document.begin() + starts[d], document.begin() + starts[d + 1], d);
+  const auto starts_document = [&](int64_t t) { return t == starts[document[t]]; };
+  const auto ends_document = [&](int64_t t) { return t + 1 == starts[document[t] + 1]; };
 
   std::vector<int> inputs(static_cast<size_t>(n), 0);
   std::map<int64_t, std::set<int64_t>>
       cuts;  // document: positions at which pieces other than its first begin
   const auto begins_piece = [&](int64_t t) {
-    if (!starts_document(t)) cuts[document[t]].insert(t - documents.starts[document[t]]);
+    if (!starts_document(t)) cuts[document[t]].insert(t - starts[document[t]]);
   };
   for (int64_t r = 0; r < rows.count; ++r) {
     const Ids row = slots_of(rows, r);
@@ -82,7 +80,7 @@ void check_rows(const TokenizedDocuments& documents, const Rows& rows, bool vari
   for (int64_t t = 0; t < n; ++t) ASSERT_EQ(inputs[t], 1) << "token " << t;
   for (const auto& [d, positions] : cuts) {
     const int64_t first = *positions.begin();
-    ASSERT_GT(documents.starts[d + 1] - documents.starts[d], rows.length) << "a document that fits was cut";
+    ASSERT_GT(starts[d + 1] - starts[d], rows.length) << "a document that fits was cut";
     ASSERT_LE(first, rows.length);
     if (!varied) {
       ASSERT_EQ(first, rows.length);
@@ -92,7 +90,7 @@ void check_rows(const TokenizedDocuments& documents, const Rows& rows, bool vari
       ASSERT_EQ(p, expected);
       expected += rows.length;
     }
-    ASSERT_GE(expected, documents.starts[d + 1] - documents.starts[d]);
+    ASSERT_GE(expected, starts[d + 1] - starts[d]);
   }
 }
 
@@ -169,13 +167,13 @@ TEST(Packing, BestFitAmongRowsWithAndWithoutACutPiece) {
   const auto row_of_last = [](const TokenizedDocuments& documents, int64_t first) {
     for (int64_t epoch = 0; epoch < 1000; ++epoch) {
       const Packing packing = plan_rows(documents, 10, Variation{1, epoch});
-      const auto head =
-          std::find_if(packing.pieces.begin(), packing.pieces.end(), [](auto& p) { return p.begin == 0; });
+      const auto head = std::find_if(packing.pieces.begin(), packing.pieces.end(),
+                                     [](auto& p) { return p.document == 0 && p.begin == 0; });
       if (head->length != first) continue;
       const Rows rows = pack_rows(documents, 10, Variation{1, epoch});
       for (int64_t r = 0; r < rows.count; ++r) {
         Ids row = slots_of(rows, r);
-        if (std::count(row.begin(), row.end(), static_cast<int32_t>(documents.tokens.size()) - 1) > 0) {
+        if (std::count(row.begin(), row.end(), static_cast<int32_t>(documents.tokens) - 1) > 0) {
           std::sort(row.begin(), row.end());
           return row;
         }
@@ -213,12 +211,60 @@ TEST(Packing, VariationChangesTheNeighboursOfShortDocuments) {
 
 TEST(Packing, WithoutVariationRowsFollowTheDocuments) {
   const Packing packing = plan_rows(documents_of({30, 2, 5, 30}), 10);
-  int64_t last = -1;
+  std::pair<int64_t, int64_t> last{-1, 0};
   for (int64_t r = 0; r < packing.rows(); ++r) {
-    const int64_t begin = packing.pieces[packing.row_starts[r]].begin;
+    const Piece& first = packing.pieces[packing.row_starts[r]];
+    const std::pair<int64_t, int64_t> begin{first.document, first.begin};
     EXPECT_GT(begin, last);
     last = begin;
   }
+}
+
+// Two sources of 30 and 300 documents of 10 tokens.
+TokenizedDocuments mixture(double first, double second) {
+  TokenizedDocuments documents = documents_of(std::vector<int64_t>(330, 10));
+  documents.weights = {first, second};
+  documents.source_starts = {0, 30, 330};
+  return documents;
+}
+
+TEST(Mixture, WeightsAreSharesOfTheTokens) {
+  const TokenizedDocuments documents = mixture(0.75, 0.25);
+  for (int64_t epoch = 0; epoch < 40; ++epoch) {
+    const std::vector<int64_t> chosen = epoch_documents(documents, Variation{1, epoch});
+    ASSERT_EQ(chosen, epoch_documents(documents, Variation{1, epoch}));
+    // The first source runs out first: all of it, and a third as much of the other.
+    const auto second = std::lower_bound(chosen.begin(), chosen.end(), 30);
+    ASSERT_EQ(second - chosen.begin(), 30);
+    ASSERT_EQ(std::set<int64_t>(chosen.begin(), second).size(), 30u);
+    ASSERT_EQ(chosen.end() - second, 10);
+  }
+  EXPECT_NE(epoch_documents(documents, Variation{1, 0}), epoch_documents(documents, Variation{2, 0}));
+  EXPECT_EQ(epoch_documents(documents, std::nullopt).size(), 330u);
+}
+
+TEST(Mixture, ALargeSourceIsSeenWholeBeforeItRepeats) {
+  const TokenizedDocuments documents = mixture(1, 1);
+  std::map<int64_t, int> seen;
+  for (int64_t epoch = 0; epoch < 30; ++epoch) {
+    for (const int64_t d : epoch_documents(documents, Variation{5, epoch})) ++seen[d];
+    if (epoch % 10 != 9) continue;  // 10 epochs of 30 documents are one pass of 300
+    for (int64_t d = 0; d < 330; ++d) ASSERT_EQ(seen[d], d < 30 ? epoch + 1 : (epoch + 1) / 10) << d;
+  }
+}
+
+TEST(Mixture, OfUnevenDocumentsKeepsItsShares) {
+  Draws draws(1, "test", 0);
+  std::vector<int64_t> lengths;
+  for (int i = 0; i < 500; ++i) lengths.push_back(draws.between(1, 100));
+  TokenizedDocuments documents = documents_of(lengths);
+  documents.weights = {2, 1};
+  documents.source_starts = {0, 400, 500};
+  double tokens[2] = {0, 0};
+  for (int64_t epoch = 0; epoch < 20; ++epoch)
+    for (const int64_t d : epoch_documents(documents, Variation{1, epoch}))
+      tokens[d >= 400] += static_cast<double>(lengths[d]);
+  EXPECT_NEAR(tokens[0] / tokens[1], 2.0, 0.02);
 }
 
 TEST(Packing, Errors) {
@@ -231,9 +277,6 @@ TEST(Packing, Errors) {
 }
 
 TEST(PackingDeathTest, ProgrammingErrors) {
-  TokenizedDocuments broken = documents_of({3});
-  broken.starts.back() = 2;
-  EXPECT_DEATH(plan_rows(broken, 4), "do not cover the 3 tokens");
   const TokenizedDocuments documents = documents_of({3});
   const Packing packing = plan_rows(documents, 4);
   std::vector<int32_t> slots(6);

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "data/dedupe.h"
 #include "text/utf8.h"
 #include "train/presets.h"
 
@@ -60,7 +61,14 @@ const std::vector<RecipeOption>& recipe_options() {
        0, "one matrix for embedding and head"},
       // data
       {"data", RecipeField([](Recipe& r) -> std::vector<std::string>& { return r.data; }), 0, 0,
-       "text or .jsonl files (comma separated on the command line)"},
+       "text or .jsonl files, folders, shards, - (comma separated on the command line); WEIGHT:PATH mixes"},
+      TEXT(text_field, "field of a .jsonl line that holds the text"),
+      {"extensions", RecipeField([](Recipe& r) -> std::vector<std::string>& { return r.extensions; }), 0, 0,
+       "files of a folder that are read, by the end of their names (.txt,.jsonl); empty: all"},
+      {"strict", RecipeField([](Recipe& r) -> bool& { return r.strict; }), 0, 0,
+       "an unusable file or line is an error instead of being left out and counted"},
+      TEXT(dedupe, "none, exact or near: leaves out texts that were seen before"),
+      REAL(fim_rate, 0, 1, "share of the texts whose middle comes last (fill in the middle); V3: 0.1"),
       TEXT(separator, "splits a text file into documents; empty: a file is one document"),
       REAL(validation_fraction, 0, 0.5, "share of the data kept for validation"),
       TEXT(tokenizer, "directory or tokenizer.json; empty: trained on the data and stored in the run"),
@@ -265,6 +273,7 @@ void check_recipe(const Recipe& r) {
     fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
   if (r.moments != "bf16" && r.moments != "f32")
     fail("recipe", "moments = '" + r.moments + "' is not implemented", "use bf16 or f32");
+  data::parse_dedupe(r.dedupe);
   if (r.on_spike != "stop" && r.on_spike != "skip" && r.on_spike != "ignore")
     fail("recipe", "on_spike = '" + r.on_spike + "' is unknown", "use stop, skip or ignore");
   if (r.data.empty()) fail("recipe", "names no data", "add data=FILE");

@@ -19,6 +19,11 @@ struct Recipe {
   // data
   std::vector<std::string> data;
   std::string separator;
+  std::string text_field = "text";
+  std::vector<std::string> extensions;  // of files in folders; empty: all
+  bool strict = false;
+  std::string dedupe = "none";
+  double fim_rate = 0;
   double validation_fraction = 0.1;
   std::string tokenizer;        // directory or tokenizer.json; empty: train one on the data
   int64_t digits = 3;           // digits per token of a tokenizer that is trained

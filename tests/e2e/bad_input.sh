@@ -105,13 +105,14 @@ case_bad_corpus() {
   refuses 1 "blank.txt" train out=run data=blank.txt
   refuses 1 "binary.txt|binary" train out=run data=binary.txt
   refuses 1 "latin.txt:2|UTF-8" train out=run data=latin.txt
-  refuses 1 "nofield.jsonl:2|text" train out=run data=nofield.jsonl
-  refuses 1 "number.jsonl:2|text" train out=run data=number.jsonl
-  refuses 1 "cut.jsonl:2|JSON" train out=run data=cut.jsonl
+  refuses 1 "nofield.jsonl:2|text" train out=run strict=true data=nofield.jsonl
+  refuses 1 "number.jsonl:2|text" train out=run strict=true data=number.jsonl
+  refuses 1 "cut.jsonl:2|JSON" train out=run strict=true data=cut.jsonl
   refuses 1 "nowhere.txt|no such file" train out=run data=nowhere.txt
   refuses 1 "nowhere.txt" train out=run data="$tasks,nowhere.txt"
   refuses 1 "no data" train out=run data=
-  refuses 1 "." train out=run data=.
+  mkdir nothing
+  refuses 1 "nothing|holds no file" train out=run data=nothing
   refuses 1 "empty.txt|no text" "$FRUGAL" tokenizer train empty.txt --vocab-size 300 --out tok
   refuses 1 "nowhere.txt" "$FRUGAL" tokenizer train nowhere.txt --vocab-size 300 --out tok
   refuses 1 "3|259" "$FRUGAL" tokenizer train "$tasks" --vocab-size 3 --out tok

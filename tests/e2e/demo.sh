@@ -52,7 +52,7 @@ case_demo_own_text() {
   echo secret >texts/.hidden/c.txt
   tiny_recipe
   runs 0 demo texts --minutes 0.05
-  mentions err "2 files that are empty or not UTF-8 text are left out|training in runs/text"
+  mentions err "left out: 1 empty file, 1 binary text|training in runs/text"
   mentions out "gzip -9|xz -9|this model|bits per byte|estimate"
   # Lines of equal length: the last tenth of one file is its last 40 lines, of which gzip itself makes as much.
   for i in $(seq 400); do printf 'Line %03d of a text about %05d things.\n' "$i" $((i * 7919 % 99991)); done >even.txt
@@ -65,7 +65,7 @@ case_demo_own_text() {
 case_demo_refuses() {
   refuses 1 "minutes|0" "$FRUGAL" demo --minutes 0
   mkdir empty
-  refuses 1 "empty|holds no text" "$FRUGAL" demo empty
+  refuses 1 "empty|holds no file" "$FRUGAL" demo empty
   runs 1 "$FRUGAL" demo nowhere
   mentions err "nowhere: no such file"
   head -c 4096 /dev/zero >zeros

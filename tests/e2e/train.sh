@@ -6,7 +6,7 @@ case_help() {
   local command
   runs 0 "$FRUGAL" --help
   mentions out "train|generate|tokenizer|data|verify"
-  for command in train report generate chat eval demo bench verify inspect convert tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data course"; do
+  for command in train report generate chat eval demo bench verify inspect convert tokenizer "tokenizer train" "tokenizer encode" "tokenizer decode" data "data course" "data build" "data show"; do
     runs 0 "$FRUGAL" $command --help
     [ -s out ] && [ ! -s err ] || die "$command --help prints nothing, or on stderr"
   done
@@ -20,7 +20,7 @@ case_usage() {
   refuses 2 "trian" "$FRUGAL" trian
   refuses 2 "--bogus" "$FRUGAL" --bogus
   local command
-  for command in train generate verify tokenizer "tokenizer encode" data "data course"; do
+  for command in train generate verify tokenizer "tokenizer encode" data "data course" "data build" "data show"; do
     refuses 2 "--bogus" "$FRUGAL" $command --bogus
   done
   refuses 2 "bogus" "$FRUGAL" tokenizer bogus
