@@ -29,7 +29,8 @@ struct Corpus {
 void read_source(const Source& source, const CorpusOptions& options, SeenDocuments* seen,
                  std::vector<Document>* documents, ReadReport* report);
 
-// The documents of all sources (sources.h). Throws Error also when there is none, and for shards.
+// The documents of all sources (sources.h). What is left out is told in `report` alone. Throws Error also when
+// there is none, and for shards.
 std::vector<Document> read_documents(const std::vector<std::string>& data, const CorpusOptions& options,
                                      ReadReport* report = nullptr);
 

@@ -124,7 +124,9 @@ std::vector<std::string> features(const std::string& question) {
 
 std::vector<data::Problem> read_course(const std::string& path) {
   std::vector<data::Problem> problems;
-  for (const data::Document& d : data::read_documents({path}, {})) {
+  data::CorpusOptions options;
+  options.read.strict = true;
+  for (const data::Document& d : data::read_documents({path}, options)) {
     if (d.messages.size() != 2)
       fail(d.source, "is not a question and its answer", "give a file that `frugal data course` wrote");
     data::Problem p;
