@@ -125,10 +125,11 @@ class RowPrinter {
     const text::Tokenizer& t = *run_.tokenizer;
     const std::string bytes = t.has_token(id) ? t.token_text(id) : fmt::format("<{}>", id);
     const bool fim = bytes == data::kFimBegin || bytes == data::kFimHole || bytes == data::kFimEnd;
-    const Color color = fim                ? Color::kYellow
-                        : t.is_special(id) ? Color::kGreen
-                        : (odd_ = !odd_)   ? Color::kNone
-                                           : Color::kCyan;
+    const bool added = t.is_special(id) || t.find_added(bytes) == id;
+    const Color color = fim              ? Color::kYellow
+                        : added          ? Color::kGreen
+                        : (odd_ = !odd_) ? Color::kNone
+                                         : Color::kCyan;
     if (!terminal_.color && !line_start_) *out += '|';
     *out += colored(terminal_, color, printable(bytes));
     line_start_ = bytes.ends_with('\n');
