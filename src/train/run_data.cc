@@ -68,8 +68,8 @@ std::vector<Input> read_inputs(const Recipe& recipe, data::ReadReport* report) {
     input.source = std::move(source);
     inputs.push_back(std::move(input));
   }
-  data::print_report(*report);
   if (texts && !shards) data::require_documents(*report, recipe.data[0]);
+  data::print_report(*report);
   return inputs;
 }
 

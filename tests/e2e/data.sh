@@ -139,16 +139,16 @@ case_shards_train() {
 
 # kill -9 again and again: the same bytes in the end.
 case_shards_kill() {
-  local documents=12000 kills=6
+  local documents=12000 kills=3
   [ -z "${FRUGAL_FULL:-}" ] || { documents=120000 kills=40; }
   lines $documents >a.jsonl
   tokenizer a.jsonl
   local options="--shard-tokens 20000 --dedupe near" tries=0 halfway=0
   runs 0 build --out whole --threads 1 $options a.jsonl
-  while [ ! -d parts ] && [ $tries -lt $kills ]; do
+  while [ ! -d parts ] && [ $halfway -lt $kills ]; do
     tries=$((tries + 1))
     "$FRUGAL" data build --tokenizer tok --out parts --threads 2 $options a.jsonl >/dev/null 2>&1 &
-    sleep 0.$((10 + tries * 7 % 40))
+    sleep "$(awk "BEGIN { print 0.1 + 0.04 * $tries }")"
     kill -9 $! 2>/dev/null || true
     wait $! 2>/dev/null || true
     if [ -f parts.building/shard-00000.bin ]; then halfway=$((halfway + 1)); fi
