@@ -77,9 +77,11 @@ class TrainProgress {
 
   void show_reading(int64_t bytes) {
     const double seconds = seconds_since(start_), done = static_cast<double>(bytes);
-    const double rest = std::max(0.0, static_cast<double>(total_) - done) * seconds / done;
+    const double total =
+        std::max(done, static_cast<double>(total_));  // packed files hold more than their size
     line_.show(fmt::format("counting pieces  {:.1f} of {:.1f} MB  {:.1f} MB/s  ETA {}", done * 1e-6,
-                           static_cast<double>(total_) * 1e-6, done * 1e-6 / seconds, format_seconds(rest)));
+                           total * 1e-6, done * 1e-6 / seconds,
+                           format_seconds((total - done) * seconds / done)));
   }
   void show_merging(int32_t vocab) {
     const double seconds = seconds_since(merging_since_), done = vocab - first_;
@@ -105,21 +107,36 @@ void add_documents(const std::vector<data::Document>& documents, text::Tokenizer
   trainer->add(texts);
 }
 
-void add_file(const std::string& path, text::TokenizerTrainer* trainer) {
-  if (path.ends_with(".jsonl")) return add_documents(data::read_documents({path}, {}), trainer);
-  const MappedFile file(path);
-  const std::string_view text = file.text();
-  if (text.empty()) fail(path, "is empty: there is no text to learn from", "leave it out");
-  trainer->add({&text, 1});
+// Reads as `frugal train` does, in batches: threads share the texts of one.
+void add_files(const std::vector<std::string>& files, text::TokenizerTrainer* trainer) {
+  constexpr size_t kBatchBytes = size_t{16} << 20;
+  data::DocumentReader reader(files, {});
+  std::vector<data::Document> batch;
+  size_t bytes = 0;
+  for (data::Document d; reader.next(&d);) {
+    bytes += d.text.size();
+    batch.push_back(std::move(d));
+    if (bytes < kBatchBytes) continue;
+    add_documents(batch, trainer);
+    batch.clear();
+    bytes = 0;
+  }
+  data::require_documents(reader.report(), files[0]);
+  data::print_report(reader.report());
+  add_documents(batch, trainer);
 }
 
 void run_train(const TrainArguments& arguments) {
   // Another model's checkpoints may depend on a tokenizer that is there already.
   const std::string target = (std::filesystem::path(arguments.out) / "tokenizer.json").string();
   if (file_exists(target)) fail(target, "exists already", "choose another --out, or remove it");
-  const std::vector<std::string> files = data::text_files(arguments.paths);
-  int64_t total = 0;
-  for (const std::string& path : files) total += static_cast<int64_t>(MappedFile(path).text().size());
+  std::vector<std::string> files;
+  for (const data::Source& source : data::find_sources(arguments.paths)) {
+    if (source.shards) fail(source.path, "holds shards, not texts", "give the texts they were made from");
+    if (source.weight > 0) fail(source.name, "a weight has no meaning here", "leave it out");
+    files.insert(files.end(), source.files.begin(), source.files.end());
+  }
+  const int64_t total = data::bytes_on_disk(files);
 
   text::TokenizerTrainOptions options = arguments.options;
   options.memory = arguments.memory_mib << 20;
@@ -127,7 +144,7 @@ void run_train(const TrainArguments& arguments) {
   TrainProgress progress(total, options.vocab_size);
   text::TokenizerTrainer trainer(options, pool,
                                  [&](int64_t bytes, int32_t vocab) { progress.show(bytes, vocab); });
-  for (const std::string& path : files) add_file(path, &trainer);
+  add_files(files, &trainer);
   const text::Tokenizer tokenizer = trainer.finish();
   progress.finish();
   tokenizer.save(arguments.out);

@@ -113,7 +113,7 @@ case_bad_corpus() {
   refuses 1 "no data" train out=run data=
   mkdir nothing
   refuses 1 "nothing|holds no file" train out=run data=nothing
-  refuses 1 "empty.txt|no text" "$FRUGAL" tokenizer train empty.txt --vocab-size 300 --out tok
+  refuses 1 "empty.txt|empty" "$FRUGAL" tokenizer train empty.txt --vocab-size 300 --out tok
   refuses 1 "nowhere.txt" "$FRUGAL" tokenizer train nowhere.txt --vocab-size 300 --out tok
   refuses 1 "3|259" "$FRUGAL" tokenizer train "$tasks" --vocab-size 3 --out tok
   absent run tok
