@@ -136,7 +136,7 @@ Exactness ChatSession::check_exactness() {
     model::Objective objective(model_.config, model_.operand, 1, length, false);
     model::ObjectiveArgs args;
     args.input = {row.data(), 1, length};
-    const model::ObjectiveResult trained = objective.run(ctx_, model_, args);
+    const model::ObjectiveResult& trained = objective.run(ctx_, model_, args);
     const size_t first = record.tokens.size() - record.logprobs.size() - 1;
     for (size_t i = 0; i < record.logprobs.size(); ++i) {
       const float again = -trained.token_nll[first + i];

@@ -81,7 +81,7 @@ uint64_t hash_of(kernels::Ctx& ctx, kernels::Operand operand) {
     args.grads = grads.data();
     args.probe = step == 0 ? &probe : nullptr;  // every activation of the first step
     model::count_targets(args.input, &args.main_targets, &args.mtp_targets);
-    const model::ObjectiveResult r = objective.run(ctx, m, args);
+    const model::ObjectiveResult& r = objective.run(ctx, m, args);
     hash.add(r.token_nll.data(), r.token_nll.size() * sizeof(float));
     hash.add(grads.data(), grads.size() * sizeof(float));
     optimizer.step(ctx, m, grads.data(), {}, 1e-3, step + 1);

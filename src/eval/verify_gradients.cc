@@ -78,9 +78,9 @@ std::vector<Layer> router_layers(const ModelCase& c, const ModelRun& run) {
 }
 
 double layer_balance(const ModelCase& c, Layer* layer, double alpha) {
-  std::vector<float> f;
+  std::vector<float> f(static_cast<size_t>(c.rows * c.config.n_routed_experts));
   return kernels::balance_loss(c.ctx, c.config.route(), {alpha, c.length, c.rows}, layer->routing(),
-                               c.rows * c.length, &f);
+                               c.rows * c.length, f);
 }
 
 void check_f64(const ModelCase& c, const std::string& name, double got) {

@@ -81,7 +81,7 @@ TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
   model::Objective objective(m->config, m->operand, 1, length, false);
   model::ObjectiveArgs args;
   args.input = {row.data(), 1, length};
-  const model::ObjectiveResult r = objective.run(ctx, *m, args);
+  const model::ObjectiveResult& r = objective.run(ctx, *m, args);
   for (size_t i = 0; i < o.tokens.size(); ++i) {
     const float trained = -r.token_nll[prompt.size() - 1 + i];
     EXPECT_EQ(std::memcmp(&trained, &o.logprobs[i], sizeof(float)), 0)

@@ -1,6 +1,7 @@
 // Ctx: passed first to every kernel. Thread pool, level table, scratch memory.
 #pragma once
 
+#include <memory_resource>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,11 @@ const Level& default_level();
 // Names of the levels that this machine can run, lowest first.
 std::vector<std::string> available_levels();
 
+// A short list that lives for an operation. Its memory comes from Ctx::lists and goes back there, so that a
+// training step after the first takes none from the system.
+template <class T>
+using List = std::pmr::vector<T>;
+
 class Ctx {
  public:
   explicit Ctx(int threads = 0, const Level& level_table = default_level());
@@ -26,6 +32,14 @@ class Ctx {
   ThreadPool pool;
   const Level& level;
   Profile* profile = nullptr;  // where the operations' times go; null: nowhere
+
+  // For lists of the thread that calls the kernels, not of the pool's others.
+  std::pmr::unsynchronized_pool_resource lists{
+      {.max_blocks_per_chunk = 0, .largest_required_pool_block = 1 << 22}};
+  template <class T>
+  List<T> list(int64_t n = 0) {
+    return List<T>(static_cast<size_t>(n), &lists);
+  }
 
   // Scratch of one thread, valid until that thread asks again with the same slot. Grows; contents undefined.
   template <class T>

@@ -1,7 +1,6 @@
 #include "kernels/norm.h"
 
 #include <algorithm>
-#include <vector>
 
 namespace frugal::kernels {
 
@@ -30,7 +29,7 @@ void rmsnorm_backward(Ctx& ctx, const float* x, int64_t ldx, const float* w, con
                       int64_t tokens, int64_t n, float* dx, int64_t lddx, float* dw) {
   const ProfileScope timed(ctx.profile, "norms", {0, 16.0 * static_cast<double>(tokens * n)});
   const int64_t blocks = (tokens + kTokenBlock - 1) / kTokenBlock;
-  std::vector<float> partial(static_cast<size_t>(blocks * n), 0.0f);
+  List<float> partial = ctx.list<float>(blocks * n);
   ctx.pool.parallel_for(blocks, [&](int64_t begin, int64_t end, int) {
     for (int64_t b = begin; b < end; ++b)
       for (int64_t t = b * kTokenBlock; t < std::min(tokens, (b + 1) * kTokenBlock); ++t)

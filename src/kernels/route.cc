@@ -12,14 +12,14 @@ namespace {
 constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 
 // Marks the `count` largest values; the lower index wins a tie.
-void pick_largest(const float* x, int64_t n, int64_t count, std::vector<char>* picked) {
-  picked->assign(static_cast<size_t>(n), 0);
+void pick_largest(const float* x, int64_t n, int64_t count, char* picked) {
+  std::fill_n(picked, n, char{0});
   for (int64_t c = 0; c < count; ++c) {
     int64_t best = -1;
     for (int64_t i = 0; i < n; ++i)
-      if (!(*picked)[static_cast<size_t>(i)] && (best < 0 || x[i] > x[best])) best = i;
+      if (!picked[i] && (best < 0 || x[i] > x[best])) best = i;
     if (best < 0) return;
-    (*picked)[static_cast<size_t>(best)] = 1;
+    picked[best] = 1;
   }
 }
 
@@ -36,29 +36,32 @@ float group_score(const float* choice, int64_t size, bool top2) {
   return top2 && size > 1 ? first + second : first;
 }
 
+// A thread's memory for choosing: [experts] each; there are at most as many groups.
 struct Picker {
-  std::vector<float> choice, groups;
-  std::vector<char> picked;
+  float *choice, *groups;
+  char* picked;
 };
+enum : int { kSlotChoice = 10, kSlotGroups, kSlotPicked, kSlotCounts };  // Ctx::scratch
+Picker picker_of(Ctx& ctx, int thread, int64_t experts) {
+  return {ctx.scratch<float>(thread, kSlotChoice, experts), ctx.scratch<float>(thread, kSlotGroups, experts),
+          ctx.scratch<char>(thread, kSlotPicked, experts)};
+}
 
 // Experts outside the chosen groups are excluded with minus infinity: biased scores may be negative.
-void choose_experts(const RouteConfig& c, const float* scores, const float* bias, Picker* p,
+void choose_experts(const RouteConfig& c, const float* scores, const float* bias, const Picker& p,
                     int32_t* indices) {
   const int64_t experts = c.n_routed_experts, size = experts / c.n_group;
-  p->choice.resize(static_cast<size_t>(experts));
-  for (int64_t e = 0; e < experts; ++e)
-    p->choice[static_cast<size_t>(e)] = bias ? scores[e] + bias[e] : scores[e];
+  for (int64_t e = 0; e < experts; ++e) p.choice[e] = bias ? scores[e] + bias[e] : scores[e];
   if (c.n_group > 1) {
-    p->groups.resize(static_cast<size_t>(c.n_group));
     for (int64_t g = 0; g < c.n_group; ++g)
-      p->groups[static_cast<size_t>(g)] = group_score(p->choice.data() + g * size, size, c.group_top2);
-    pick_largest(p->groups.data(), c.n_group, c.topk_group, &p->picked);
+      p.groups[g] = group_score(p.choice + g * size, size, c.group_top2);
+    pick_largest(p.groups, c.n_group, c.topk_group, p.picked);
     for (int64_t e = 0; e < experts; ++e)
-      if (!p->picked[static_cast<size_t>(e / size)]) p->choice[static_cast<size_t>(e)] = kNegativeInfinity;
+      if (!p.picked[e / size]) p.choice[e] = kNegativeInfinity;
   }
-  pick_largest(p->choice.data(), experts, c.num_experts_per_tok, &p->picked);
+  pick_largest(p.choice, experts, c.num_experts_per_tok, p.picked);
   for (int64_t e = 0, k = 0; e < experts; ++e)
-    if (p->picked[static_cast<size_t>(e)]) indices[k++] = static_cast<int32_t>(e);
+    if (p.picked[e]) indices[k++] = static_cast<int32_t>(e);
 }
 
 bool normalises(const RouteConfig& c) { return c.norm_topk_prob && c.num_experts_per_tok > 1; }
@@ -71,12 +74,12 @@ float chosen_sum(const float* scores, const int32_t* indices, int64_t k) {
   return sum + 1e-20f;
 }
 
-void sort_by_expert(const RouteConfig& c, int64_t tokens, const Routing& out) {
+void sort_by_expert(Ctx& ctx, const RouteConfig& c, int64_t tokens, const Routing& out) {
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
   std::fill_n(out.offsets, experts + 1, 0);
   for (int64_t i = 0; i < tokens * top_k; ++i) ++out.offsets[out.indices[i] + 1];
   for (int64_t e = 0; e < experts; ++e) out.offsets[e + 1] += out.offsets[e];
-  std::vector<int32_t> next(out.offsets, out.offsets + experts);
+  List<int32_t> next(out.offsets, out.offsets + experts, &ctx.lists);
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t k = 0; k < top_k; ++k) {
       const int32_t slot = next[static_cast<size_t>(out.indices[t * top_k + k])]++;
@@ -91,8 +94,8 @@ void route(Ctx& ctx, const RouteConfig& c, const float* logits, const float* bia
            const Routing& out) {
   const ProfileScope timed(ctx.profile, "router");
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
-  ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {
-    Picker picker;
+  ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int thread) {
+    const Picker picker = picker_of(ctx, thread, experts);
     for (int64_t t = begin; t < end; ++t) {
       float* s = out.scores + t * experts;
       if (c.sigmoid)
@@ -100,63 +103,71 @@ void route(Ctx& ctx, const RouteConfig& c, const float* logits, const float* bia
       else
         ctx.level.softmax(logits + t * experts, experts, s);
       int32_t* indices = out.indices + t * top_k;
-      choose_experts(c, s, bias, &picker, indices);
+      choose_experts(c, s, bias, picker, indices);
       const float sum = normalises(c) ? chosen_sum(s, indices, top_k) : 1.0f;
       for (int64_t k = 0; k < top_k; ++k) out.weights[t * top_k + k] = s[indices[k]] / sum * factor_of(c);
     }
   });
-  sort_by_expert(c, tokens, out);
+  sort_by_expert(ctx, c, tokens, out);
 }
 
-void raw_top_k(const float* scores, int64_t experts, int64_t top_k, int32_t* indices) {
-  std::vector<char> picked;
-  pick_largest(scores, experts, top_k, &picked);
+namespace {
+void raw_top_k(const float* scores, int64_t experts, int64_t top_k, char* picked, int32_t* indices) {
+  pick_largest(scores, experts, top_k, picked);
   for (int64_t e = 0, k = 0; e < experts; ++e)
-    if (picked[static_cast<size_t>(e)]) indices[k++] = static_cast<int32_t>(e);
+    if (picked[e]) indices[k++] = static_cast<int32_t>(e);
+}
+}  // namespace
+
+void raw_top_k(const float* scores, int64_t experts, int64_t top_k, int32_t* indices) {
+  std::vector<char> picked(static_cast<size_t>(experts));
+  raw_top_k(scores, experts, top_k, picked.data(), indices);
 }
 
 namespace {
 // One sequence's part; f [experts] receives its gradient factors.
-double sequence_balance(const RouteConfig& c, const BalanceArgs& args, const Routing& routing, int64_t first,
-                        float* f) {
+double sequence_balance(Ctx& ctx, int thread, const RouteConfig& c, const BalanceArgs& args,
+                        const Routing& routing, int64_t first, float* f) {
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok, length = args.length;
-  std::vector<int32_t> top(static_cast<size_t>(top_k));
-  std::vector<int64_t> counts(static_cast<size_t>(experts), 0);
-  std::vector<double> mean(static_cast<size_t>(experts), 0.0);
+  const Picker picker = picker_of(ctx, thread, experts);
+  int64_t* counts = ctx.scratch<int64_t>(thread, kSlotCounts, 2 * experts + top_k);
+  double* mean = reinterpret_cast<double*>(counts + experts);
+  int32_t* top = reinterpret_cast<int32_t*>(mean + experts);
+  std::fill_n(counts, experts, int64_t{0});
+  std::fill_n(mean, experts, 0.0);
   for (int64_t t = first; t < first + length; ++t) {
     const float* s = routing.scores + t * experts;
     // V3 counts the largest raw scores; V2's code counts the actual choice (both without gradient).
     if (c.sigmoid)
-      raw_top_k(s, experts, top_k, top.data());
+      raw_top_k(s, experts, top_k, picker.picked, top);
     else
-      std::copy_n(routing.indices + t * top_k, top_k, top.data());
-    for (int32_t e : top) ++counts[static_cast<size_t>(e)];
+      std::copy_n(routing.indices + t * top_k, top_k, top);
+    for (int64_t k = 0; k < top_k; ++k) ++counts[top[k]];
     const float sum = std::accumulate(s, s + experts, 0.0f);
-    for (int64_t e = 0; e < experts; ++e) mean[static_cast<size_t>(e)] += static_cast<double>(s[e] / sum);
+    for (int64_t e = 0; e < experts; ++e) mean[e] += static_cast<double>(s[e] / sum);
   }
   double total = 0;
   for (int64_t e = 0; e < experts; ++e) {
-    const double fe =
-        static_cast<double>(experts * counts[static_cast<size_t>(e)]) / static_cast<double>(top_k * length);
+    const double fe = static_cast<double>(experts * counts[e]) / static_cast<double>(top_k * length);
     const double weight = args.alpha * fe / static_cast<double>(length * args.sequences_in_batch);
     f[e] = static_cast<float>(weight);
-    total += weight * mean[static_cast<size_t>(e)];
+    total += weight * mean[e];
   }
   return total;
 }
 }  // namespace
 
 double balance_loss(Ctx& ctx, const RouteConfig& c, const BalanceArgs& args, const Routing& routing,
-                    int64_t tokens, std::vector<float>* f) {
+                    int64_t tokens, std::span<float> f) {
   const ProfileScope timed(ctx.profile, "router");
   FRUGAL_ASSERT(args.length > 0 && tokens % args.length == 0, "{} tokens are not whole sequences of {}",
                 tokens, args.length);
   const int64_t sequences = tokens / args.length;
-  f->assign(static_cast<size_t>(sequences * c.n_routed_experts), 0.0f);
-  std::vector<double> parts(static_cast<size_t>(sequences));
-  ctx.pool.run(sequences, [&](int64_t q, int) {
+  FRUGAL_ASSERT(static_cast<int64_t>(f.size()) == sequences * c.n_routed_experts, "{} factors", f.size());
+  List<double> parts = ctx.list<double>(sequences);
+  ctx.pool.run(sequences, [&](int64_t q, int thread) {
     parts[static_cast<size_t>(q)] =
-        sequence_balance(c, args, routing, q * args.length, f->data() + q * c.n_routed_experts);
+        sequence_balance(ctx, thread, c, args, routing, q * args.length, f.data() + q * c.n_routed_experts);
   });
   return std::accumulate(parts.begin(), parts.end(), 0.0);
 }
@@ -179,7 +190,7 @@ void weights_backward(const RouteConfig& c, const float* s, const int32_t* indic
 }  // namespace
 
 void route_backward(Ctx& ctx, const RouteConfig& c, const Routing& routing, int64_t tokens,
-                    const float* dweights, const std::vector<float>& f, int64_t length, float* dlogits) {
+                    const float* dweights, std::span<const float> f, int64_t length, float* dlogits) {
   const ProfileScope timed(ctx.profile, "router");
   const int64_t experts = c.n_routed_experts, top_k = c.num_experts_per_tok;
   ctx.pool.parallel_for(tokens, [&](int64_t begin, int64_t end, int) {

@@ -4,7 +4,7 @@
 // Ties go to the lower id everywhere (docs/numerics.md, section 4). Legend: T tokens, E experts, K = top_k.
 #pragma once
 
-#include <vector>
+#include <span>
 
 #include "kernels/ctx.h"
 
@@ -45,12 +45,12 @@ struct BalanceArgs {
   int64_t sequences_in_batch = 0;  // of the whole optimizer step
 };
 double balance_loss(Ctx& ctx, const RouteConfig& config, const BalanceArgs& args, const Routing& routing,
-                    int64_t tokens, std::vector<float>* f);
+                    int64_t tokens, std::span<float> f);
 
 // dweights [T, K] and the balance loss's f (empty: none) -> dlogits [T, E], overwritten. Selection is
 // constant.
 void route_backward(Ctx& ctx, const RouteConfig& config, const Routing& routing, int64_t tokens,
-                    const float* dweights, const std::vector<float>& f, int64_t length, float* dlogits);
+                    const float* dweights, std::span<const float> f, int64_t length, float* dlogits);
 
 // Auxiliary-loss-free balancing: bias += gamma * sign(mean count - count), sign(0) = 0.
 void update_bias(const int64_t* counts, int64_t experts, double gamma, float* bias);

@@ -191,8 +191,8 @@ TEST(BalanceLoss, AgreesWithTheReference) {
     const int64_t tokens = 60, length = 20, experts = c.n_routed_experts;
     Routed r = run(ctx, c, test::normal("logits", tokens * experts),
                    c.sigmoid ? test::normal("bias", experts, 0.5) : std::vector<float>{});
-    std::vector<float> f;
-    const double loss = balance_loss(ctx, c, {0.7, length, 6}, r.view(), tokens, &f);
+    std::vector<float> f(static_cast<size_t>(tokens / length * experts));
+    const double loss = balance_loss(ctx, c, {0.7, length, 6}, r.view(), tokens, f);
     const auto counts = counted(c, r, length);
     double want = 0;
     for (int64_t s = 0; s < 3; ++s) {
@@ -225,8 +225,9 @@ TEST(RouteBackward, IsTheDerivative) {
       const std::vector<float> logits = test::normal("logits", tokens * experts),
                                dweights = test::normal("dw", tokens * top_k);
       Routed r = run(ctx, c, logits, c.sigmoid ? test::normal("bias", experts, 0.5) : std::vector<float>{});
-      std::vector<float> f, dlogits(logits.size(), 7.0f);
-      if (balanced) (void)balance_loss(ctx, c, {0.7, length, 2}, r.view(), tokens, &f);
+      std::vector<float> f(static_cast<size_t>(balanced ? tokens / length * experts : 0));
+      std::vector<float> dlogits(logits.size(), 7.0f);
+      if (balanced) (void)balance_loss(ctx, c, {0.7, length, 2}, r.view(), tokens, f);
       route_backward(ctx, c, r.view(), tokens, dweights.data(), f, length, dlogits.data());
       const auto counts = counted(c, r, length);
       double largest = 0, worst = 0;

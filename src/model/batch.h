@@ -20,6 +20,11 @@ struct TokenBatch {
   std::vector<BatchSequence> sequences;
 
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
+  void clear() {
+    tokens.clear();
+    positions.clear();
+    sequences.clear();
+  }
   void add(const int32_t* ids, int64_t n, int64_t first_position, const int32_t* pages = nullptr,
            bool absorbed = false) {
     sequences.push_back({size(), n, first_position, pages, absorbed});

@@ -35,19 +35,17 @@ void assemble_keys(const Pass& p, const float* kv, const float* k_pe, int64_t ld
   });
 }
 
-struct PageLists {
-  std::vector<std::vector<std::byte*>> lists;  // per sequence
-};
+using PageList = kernels::List<std::byte*>;
 
 // Pages of one layer for `tokens` positions, cut from `base`.
-std::vector<std::byte*> page_list(const kernels::PageLayout& layout, std::byte* base, int64_t tokens) {
-  std::vector<std::byte*> list;
+PageList page_list(const Pass& p, const kernels::PageLayout& layout, std::byte* base, int64_t tokens) {
+  auto list = p.ctx.list<std::byte*>();
   for (int64_t t = 0; t < tokens; t += kernels::kPageTokens)
     list.push_back(base + t / kernels::kPageTokens * layout.page_bytes());
   return list;
 }
-std::vector<std::byte*> cache_pages(const Pass& p, const BatchSequence& s) {
-  std::vector<std::byte*> list;
+PageList cache_pages(const Pass& p, const BatchSequence& s) {
+  auto list = p.ctx.list<std::byte*>();
   for (int64_t t = 0; t < s.first_position + s.tokens; t += kernels::kPageTokens)
     list.push_back(p.cache->page(p.layer, s.pages[t / kernels::kPageTokens]));
   return list;
@@ -60,22 +58,22 @@ void attend_expanded(const Pass& p, LayerSaved* s) {
   const kernels::PageLayout layout = expanded_layout(p.config, p.operand);
   float* k = p.arena.alloc<float>(d.T * d.H * d.qk);
   assemble_keys(p, s->kv, s->kv_a + d.kv_lora, d.kv_lora + d.rope, d.T, k);
-  PageLists pages;
-  std::vector<kernels::PageWrite> writes;
-  std::vector<kernels::AttentionSequence> sequences;
-  pages.lists.reserve(p.batch.sequences.size());
+  auto pages = p.ctx.list<PageList>();  // per sequence
+  auto writes = p.ctx.list<kernels::PageWrite>();
+  auto sequences = p.ctx.list<kernels::AttentionSequence>();
+  pages.reserve(p.batch.sequences.size());
   for (const BatchSequence& q : p.batch.sequences) {
     if (p.cache) {
-      pages.lists.push_back(cache_pages(p, q));
+      pages.push_back(cache_pages(p, q));
     } else {
       FRUGAL_ASSERT(q.first_position == 0, "a sequence from position {} needs a cache", q.first_position);
       const int64_t bytes = pages_for(q.tokens) * layout.page_bytes();
       std::byte* base = p.arena.alloc<std::byte>(bytes);
       if (q.tokens % kernels::kPageTokens != 0)  // whole pages are written whole
         std::memset(base + bytes - layout.page_bytes(), 0, static_cast<size_t>(layout.page_bytes()));
-      pages.lists.push_back(page_list(layout, base, q.tokens));
+      pages.push_back(page_list(p, layout, base, q.tokens));
     }
-    const kernels::Pages list{pages.lists.back().data()};
+    const kernels::Pages list{pages.back().data()};
     writes.push_back({layout, list, q.first_position, q.tokens, k + q.first_row * d.H * d.qk, d.H * d.qk,
                       s->kv + q.first_row * d.H * (d.nope + d.v) + d.nope, d.H * (d.nope + d.v),
                       d.nope + d.v});
@@ -127,7 +125,7 @@ void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSe
   const kernels::PageLayout layout = expanded_layout(p.config, p.operand);
   auto memory = aligned_array<std::byte>(pages_for(n) * layout.page_bytes());
   std::memset(memory.get(), 0, static_cast<size_t>(pages_for(n) * layout.page_bytes()));
-  const auto list = page_list(layout, memory.get(), n);
+  const auto list = page_list(p, layout, memory.get(), n);
   const kernels::PageWrite write{
       layout,      {list.data()}, 0, n, k.get(), d.H * d.qk, kv.get() + d.nope, d.H * (d.nope + d.v),
       d.nope + d.v};
@@ -137,15 +135,15 @@ void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSe
 }
 
 // 6 and 7 for sampled tokens in an absorbed cache.
-void attend_absorbed(const Pass& p, const AttentionWeights& w, const std::vector<BatchSequence>& absorbed,
+void attend_absorbed(const Pass& p, const AttentionWeights& w, const kernels::List<BatchSequence>& absorbed,
                      LayerSaved* s) {
   const Dims d = dims_of(p);
   const int64_t width = d.kv_lora + d.rope;
   FRUGAL_ASSERT(static_cast<int64_t>(w.absorbed_k.size()) == d.H,
                 "absorbed weights of layer {} are not packed", p.layer);
-  std::vector<int32_t> rows;
-  std::vector<std::vector<std::byte*>> lists;
-  std::vector<kernels::AttentionSequence> sequences;
+  auto rows = p.ctx.list<int32_t>();
+  auto lists = p.ctx.list<PageList>();
+  auto sequences = p.ctx.list<kernels::AttentionSequence>();
   lists.reserve(absorbed.size());
   for (const BatchSequence& q : absorbed) {
     lists.push_back(cache_pages(p, q));
@@ -157,7 +155,7 @@ void attend_absorbed(const Pass& p, const AttentionWeights& w, const std::vector
   float* qa = p.arena.alloc<float>(n * d.H * width);
   float* context = p.arena.alloc<float>(n * d.H * d.kv_lora);
   float* out = p.arena.alloc<float>(n * d.H * d.v);
-  std::vector<kernels::GemmGroup> groups;
+  auto groups = p.ctx.list<kernels::GemmGroup>();
   for (int64_t h = 0; h < d.H; ++h)
     groups.push_back({s->q + h * d.qk, d.H * d.qk, rows.data(), n,
                       w.absorbed_k[static_cast<size_t>(h)].forward(), qa + h * width, d.H * width});
@@ -181,7 +179,7 @@ void attend_absorbed(const Pass& p, const AttentionWeights& w, const std::vector
 
 void attend_with_latent_cache(const Pass& p, const AttentionWeights& w, const float* c_kv, LayerSaved* s) {
   write_latents(p, *s, c_kv);
-  std::vector<BatchSequence> absorbed;
+  auto absorbed = p.ctx.list<BatchSequence>();
   for (const BatchSequence& q : p.batch.sequences) {
     if (q.absorbed)
       absorbed.push_back(q);
@@ -295,7 +293,7 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
   float* dq = p.arena.alloc<float>(d.T * d.H * d.qk);
   float* dk = p.arena.alloc<float>(d.T * d.H * d.qk);
   float* dv = p.arena.alloc<float>(d.T * d.H * d.v);
-  std::vector<kernels::AttentionSequence> sequences;
+  auto sequences = p.ctx.list<kernels::AttentionSequence>();
   for (const BatchSequence& q : p.batch.sequences) sequences.push_back({{}, q.first_row, q.tokens, 0});
   kernels::attention_backward(p.ctx,
                               {.operand = p.operand,

@@ -75,10 +75,11 @@ void mlp_backward(const Pass& p, const MlpWeights& w, const float* x, const Laye
 }
 
 // One group per expert over its slots. Field picks gate_up or down.
-std::vector<kernels::GemmGroup> expert_groups(const Pass& p, const MoeWeights& w, const LayerSaved& s,
-                                              Weight MlpWeights::*field, bool forward, const float* a,
-                                              int64_t lda, bool by_token, float* c) {
-  std::vector<kernels::GemmGroup> groups;
+kernels::List<kernels::GemmGroup> expert_groups(const Pass& p, const MoeWeights& w, const LayerSaved& s,
+                                                Weight MlpWeights::*field, bool forward, const float* a,
+                                                int64_t lda, bool by_token, float* c) {
+  auto groups = p.ctx.list<kernels::GemmGroup>();
+  groups.reserve(w.experts.size());
   for (size_t e = 0; e < w.experts.size(); ++e) {
     const Weight& weight = w.experts[e].*field;
     FRUGAL_ASSERT(weight.matrix.version == p.version, "stale panel: version {} of {}", weight.matrix.version,
@@ -165,11 +166,12 @@ void ffn_forward(const Pass& p, const LayerWeights& w, LayerSaved* s, float* x_o
 }
 
 namespace {
-std::vector<kernels::WeightGradient> expert_gradients(const MoeWeights& w, const LayerSaved& s,
-                                                      Weight MlpWeights::*field, const float* dy,
-                                                      bool dy_by_token, const float* x, int64_t ldx,
-                                                      bool x_by_token, float* grads) {
-  std::vector<kernels::WeightGradient> gradients;
+kernels::List<kernels::WeightGradient> expert_gradients(const Pass& p, const MoeWeights& w,
+                                                        const LayerSaved& s, Weight MlpWeights::*field,
+                                                        const float* dy, bool dy_by_token, const float* x,
+                                                        int64_t ldx, bool x_by_token, float* grads) {
+  auto gradients = p.ctx.list<kernels::WeightGradient>();
+  gradients.reserve(w.experts.size());
   for (size_t e = 0; e < w.experts.size(); ++e) {
     const Weight& weight = w.experts[e].*field;
     const int64_t first = s.offsets[e], rows = s.offsets[e + 1] - first;
@@ -215,13 +217,13 @@ void experts_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, c
     });
   }
   kernels::grouped_weight_gradient(
-      p.ctx, expert_gradients(w, s, &MlpWeights::down, dout, true, d, width, false, grads),
+      p.ctx, expert_gradients(p, w, s, &MlpWeights::down, dout, true, d, width, false, grads),
       Accumulate::kAddFinished);
   kernels::grouped_gemm(
       p.ctx, expert_groups(p, w, s, &MlpWeights::gate_up, false, dgate_up, 2 * width, false, dx_slots),
       Accumulate::kStore);
   kernels::grouped_weight_gradient(
-      p.ctx, expert_gradients(w, s, &MlpWeights::gate_up, dgate_up, false, norm_post, hidden, true, grads),
+      p.ctx, expert_gradients(p, w, s, &MlpWeights::gate_up, dgate_up, false, norm_post, hidden, true, grads),
       Accumulate::kAddFinished);
 }
 
@@ -249,9 +251,9 @@ double moe_backward(const Pass& p, const MoeWeights& w, const LayerSaved& s, con
   }
   // 2 route
   double loss = 0;
-  std::vector<float> f;
+  auto f = p.ctx.list<float>(balance.args.alpha == 0 ? 0 : T / balance.args.length * c.n_routed_experts);
   if (balance.args.alpha != 0)
-    loss = kernels::balance_loss(p.ctx, c.route(), balance.args, s.routing(), T, &f);
+    loss = kernels::balance_loss(p.ctx, c.route(), balance.args, s.routing(), T, f);
   float* dlogits = p.arena.alloc<float>(T * c.n_routed_experts);
   kernels::route_backward(p.ctx, c.route(), s.routing(), T, dweights, f, balance.args.length, dlogits);
   linear_backward(p, w.gate, dlogits, norm_post, hidden, T, dnorm, grads, Accumulate::kAddFinished);

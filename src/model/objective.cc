@@ -6,39 +6,35 @@ namespace frugal::model {
 
 namespace {
 // Column `shift` of every row's tokens: 0 the inputs, 1 and 2 the targets.
-std::vector<int32_t> shifted(const TokenRows& in, int64_t shift) {
-  std::vector<int32_t> out;
-  out.reserve(static_cast<size_t>(in.rows * in.length));
-  for (int64_t r = 0; r < in.rows; ++r)
-    for (int64_t i = 0; i < in.length; ++i) out.push_back(in.tokens[r * (in.length + 2) + i + shift]);
-  return out;
+int32_t shifted(const TokenRows& in, int64_t i, int64_t shift) {
+  return in.tokens[i / in.length * (in.length + 2) + i % in.length + shift];
 }
-TokenBatch batch_of(const TokenRows& in, std::vector<int32_t> tokens) {
-  for (int32_t& t : tokens) t = std::max(t, 0);
-  TokenBatch batch;
-  for (int64_t r = 0; r < in.rows; ++r) batch.add(tokens.data() + r * in.length, in.length, 0);
-  return batch;
+// A target counts only where its input is a token: of the main head, and of MTP.
+int32_t main_target(const TokenRows& in, int64_t i) { return shifted(in, i, 0) < 0 ? -1 : shifted(in, i, 1); }
+int32_t mtp_target(const TokenRows& in, int64_t i) {
+  return shifted(in, i, 0) < 0 || shifted(in, i, 1) < 0 ? -1 : shifted(in, i, 2);
 }
-// A target counts only where its input is a token.
-void mask(const std::vector<int32_t>& inputs, std::vector<int32_t>* targets) {
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (inputs[i] < 0) (*targets)[i] = -1;
+// Fills *batch with column `shift`; no token is read as token 0.
+void fill_batch(const TokenRows& in, int64_t shift, kernels::List<int32_t>* row, TokenBatch* batch) {
+  batch->clear();
+  for (int64_t r = 0; r < in.rows; ++r) {
+    row->clear();
+    for (int64_t i = 0; i < in.length; ++i)
+      row->push_back(std::max(shifted(in, r * in.length + i, shift), 0));
+    batch->add(row->data(), in.length, 0);
+  }
 }
-std::vector<int64_t> counts_of(const LayerSaved& s, int64_t experts) {
-  std::vector<int64_t> counts;
-  for (int64_t e = 0; e < experts; ++e) counts.push_back(s.offsets[e + 1] - s.offsets[e]);
-  return counts;
+void count_experts(const LayerSaved& s, std::vector<int64_t>* counts) {
+  for (size_t e = 0; e < counts->size(); ++e) (*counts)[e] = s.offsets[e + 1] - s.offsets[e];
 }
 }  // namespace
 
 void count_targets(const TokenRows& in, int64_t* main_targets, int64_t* mtp_targets) {
-  const auto inputs = shifted(in, 0), next = shifted(in, 1);
-  auto main = next, second = shifted(in, 2);
-  mask(inputs, &main);
-  mask(next, &second);
-  mask(inputs, &second);
-  *main_targets = std::count_if(main.begin(), main.end(), [](int32_t t) { return t >= 0; });
-  *mtp_targets = std::count_if(second.begin(), second.end(), [](int32_t t) { return t >= 0; });
+  *main_targets = *mtp_targets = 0;
+  for (int64_t i = 0; i < in.rows * in.length; ++i) {
+    *main_targets += main_target(in, i) >= 0;
+    *mtp_targets += mtp_target(in, i) >= 0;
+  }
 }
 
 int64_t Objective::memory_bytes(const ModelConfig& c, kernels::Operand operand, int64_t rows, int64_t length,
@@ -62,23 +58,29 @@ Objective::Objective(const ModelConfig& config, kernels::Operand operand, int64_
                      bool gradients)
     : arena_(memory_bytes(config, operand, rows, length, gradients)) {}
 
-ObjectiveResult Objective::run(kernels::Ctx& ctx, Model& m, const ObjectiveArgs& a) {
+const ObjectiveResult& Objective::run(kernels::Ctx& ctx, Model& m, const ObjectiveArgs& a) {
   const int64_t T = a.input.rows * a.input.length, hidden = m.config.hidden_size;
   const bool train = a.grads != nullptr;
   const bool mtp = a.mtp_lambda != 0 && m.config.num_nextn_predict_layers > 0;
   arena_.rewind(0);
-  ObjectiveResult result;
-  const std::vector<int32_t> inputs = shifted(a.input, 0), next = shifted(a.input, 1);
-  std::vector<int32_t> targets = next, mtp_targets = shifted(a.input, 2);
-  mask(inputs, &targets);
-  mask(next, &mtp_targets);
-  mask(inputs, &mtp_targets);
+  ObjectiveResult& result = result_;
+  result.nll = result.mtp_nll = result.balance = 0;
+  result.best.clear();
+  result.mtp_best.clear();
+  auto row = ctx.list<int32_t>(), targets = ctx.list<int32_t>(T), mtp_targets = ctx.list<int32_t>(T);
+  for (int64_t i = 0; i < T; ++i) {
+    targets[static_cast<size_t>(i)] = main_target(a.input, i);
+    mtp_targets[static_cast<size_t>(i)] = mtp_target(a.input, i);
+  }
+  size_t counted_layers = mtp && m.weights.mtp[0].block.moe ? 1 : 0;
+  for (const LayerWeights& w : m.weights.layers) counted_layers += train && w.moe ? 1 : 0;
+  result.expert_counts.resize(counted_layers);
+  for (auto& counts : result.expert_counts) counts.resize(static_cast<size_t>(m.config.n_routed_experts));
   const BalanceContext balance{{train ? a.balance_alpha : 0.0, a.input.length, a.sequences}};
 
   // forward
-  const TokenBatch batch = batch_of(a.input, inputs);
-  std::vector<LayerSaved> saved;
-  const ForwardArgs args{batch, arena_, nullptr, train ? &saved : nullptr, a.probe};
+  fill_batch(a.input, 0, &row, &batch_);
+  const ForwardArgs args{batch_, arena_, nullptr, train ? &saved_ : nullptr, a.probe};
   float* x_last = arena_.alloc<float>(T * hidden);
   float* h = arena_.alloc<float>(T * hidden);
   float* r = arena_.alloc<float>(T);
@@ -99,11 +101,11 @@ ObjectiveResult Objective::run(kernels::Ctx& ctx, Model& m, const ObjectiveArgs&
 
   // MTP, forward and backward
   if (mtp) {
-    const TokenBatch next_batch = batch_of(a.input, next);
-    const ForwardArgs mtp_args{next_batch, arena_, nullptr, nullptr, a.probe};
+    fill_batch(a.input, 1, &row, &next_batch_);
+    const ForwardArgs mtp_args{next_batch_, arena_, nullptr, nullptr, a.probe};
     const int64_t mark = arena_.used();
     const MtpSaved s = mtp_forward(ctx, m, mtp_args, h);
-    std::vector<float> nll(static_cast<size_t>(T));
+    auto nll = ctx.list<float>(T);
     if (a.want_best) result.mtp_best.resize(static_cast<size_t>(T));
     float* dout = train ? arena_.alloc<float>(T * hidden) : nullptr;
     Probe mtp_logits;
@@ -117,18 +119,16 @@ ObjectiveResult Objective::run(kernels::Ctx& ctx, Model& m, const ObjectiveArgs&
               &arena_);
     result.mtp_nll = sum_nll(nll.data(), T);
     if (train) result.balance += mtp_backward(ctx, m, mtp_args, s, h, balance, dout, dh, a.grads);
-    if (m.weights.mtp[0].block.moe)
-      result.expert_counts.push_back(counts_of(s.layer, m.config.n_routed_experts));
+    if (m.weights.mtp[0].block.moe) count_experts(s.layer, &result.expert_counts.back());
     arena_.rewind(mark);
   }
 
   // trunk backward
   if (train) {
     result.balance += backward(ctx, m, args, x_last, r, balance, dh, a.grads);
-    std::vector<std::vector<int64_t>> trunk;
-    for (size_t l = 0; l < saved.size(); ++l)
-      if (m.weights.layers[l].moe) trunk.push_back(counts_of(saved[l], m.config.n_routed_experts));
-    result.expert_counts.insert(result.expert_counts.begin(), trunk.begin(), trunk.end());
+    size_t counted = 0;
+    for (size_t l = 0; l < saved_.size(); ++l)
+      if (m.weights.layers[l].moe) count_experts(saved_[l], &result.expert_counts[counted++]);
   }
   return result;
 }

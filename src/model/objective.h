@@ -40,10 +40,15 @@ class Objective {
             bool gradients);
   static int64_t memory_bytes(const ModelConfig& config, kernels::Operand operand, int64_t rows,
                               int64_t length, bool gradients);
-  ObjectiveResult run(kernels::Ctx& ctx, Model& model, const ObjectiveArgs& args);
+  // The result is overwritten by the next run.
+  const ObjectiveResult& run(kernels::Ctx& ctx, Model& model, const ObjectiveArgs& args);
 
  private:
   Arena arena_;
+  // Kept from run to run, so that they need no new memory.
+  TokenBatch batch_, next_batch_;
+  std::vector<LayerSaved> saved_;
+  ObjectiveResult result_;
 };
 
 // Targets among the given rows: of the main head and of MTP.

@@ -12,7 +12,7 @@ constexpr int64_t kNormBlock = 4096;
 
 double gradient_norm(kernels::Ctx& ctx, const float* grads, int64_t n) {
   const int64_t blocks = (n + kNormBlock - 1) / kNormBlock;
-  std::vector<float> sums(static_cast<size_t>(blocks));
+  auto sums = ctx.list<float>(blocks);
   ctx.pool.parallel_for(blocks, [&](int64_t begin, int64_t end, int) {
     for (int64_t b = begin; b < end; ++b)
       sums[static_cast<size_t>(b)] =

@@ -153,7 +153,7 @@ StepReport Trainer::compute(const data::Batch& batch, ExpertCounts* counts) {
   counts->clear();
   for (int64_t row = 0; row < recipe_.batch; row += rows) {
     args.input = {batch.tokens.data() + row * width, rows, length};
-    const model::ObjectiveResult r = objective_->run(ctx_, *model_, args);
+    const model::ObjectiveResult& r = objective_->run(ctx_, *model_, args);
     report.loss += r.nll;
     report.mtp_loss += r.mtp_nll;
     report.balance += r.balance;

@@ -20,7 +20,7 @@ Validation validate(kernels::Ctx& ctx, model::Model& model, model::Objective& ob
     args.input = input;
     args.mtp_lambda = mtp_lambda;
     args.want_best = true;
-    const model::ObjectiveResult r = objective.run(ctx, model, args);
+    const model::ObjectiveResult& r = objective.run(ctx, model, args);
     nll += r.nll;
     mtp_nll += r.mtp_nll;
     targets += n;
