@@ -246,7 +246,7 @@ case_data_show() {
   lines 40 >a.jsonl
   printf '%s\n' '{"text": "short"}' '{"text": "tab\there \u001b[31m"}' >>a.jsonl
   tokenizer a.jsonl
-  runs 0 "$FRUGAL" data show a.jsonl --tokenizer tok sequence_length=64 --rows 2
+  runs 0 "$FRUGAL" data show a.jsonl --tokenizer tok sequence_length=64 --rows 30
   mentions out "row 0 of|row 1 of|document |<｜begin▁of▁sentence｜>|<｜end▁of▁sentence｜>|goes on elsewhere|look-ahead|training |validation |packing |bytes per token|% filled"
   grep -q $'\033' out && die "colours without a terminal"
   runs 0 "$FRUGAL" data show a.jsonl --tokenizer tok sequence_length=64 --row 3
