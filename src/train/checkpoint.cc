@@ -129,8 +129,9 @@ std::string checkpoint_path(const std::string& run, int64_t step) {
 
 int64_t checkpoint_bytes(const model::ParamTable& table, kernels::Operand operand, Dtype moments,
                          int64_t tokenizer_bytes) {
-  // config.json, generation_config.json, state.json; a line of the manifest beside the tensor's name.
-  constexpr int64_t kSmallFiles = 16 << 10, kManifestLine = 40, kBlock = 4096, kFiles = 10;
+  // config.json, generation_config.json, README.md, state.json; a line of the manifest beside the tensor's
+  // name.
+  constexpr int64_t kSmallFiles = 24 << 10, kManifestLine = 40, kBlock = 4096, kFiles = 11;
   const std::vector<TensorEntry> masters = state_entries(table, Dtype::kF32),
                                  moment = state_entries(table, moments),
                                  model = model_entries(table, operand);
@@ -141,7 +142,8 @@ int64_t checkpoint_bytes(const model::ParamTable& table, kernels::Operand operan
   return bytes + tokenizer_bytes + kSmallFiles + kFiles * kBlock;
 }
 
-void write_checkpoint(const CheckpointSource& source, const TrainerState& state, const StateValues& values) {
+void write_checkpoint(const CheckpointSource& source, const TrainerState& state, const StateValues& values,
+                      const std::string& card) {
   const model::Model& m = *source.model;
   const std::string target = checkpoint_path(source.run, state.step);
   const std::string bad = bad_weight(m.table, values.masters);
@@ -165,6 +167,7 @@ void write_checkpoint(const CheckpointSource& source, const TrainerState& state,
   write_state_file(tmp, kStateFiles[2], m, values.moments, values.exp_avg_sq, &manifest);
   model::save_model_config(m, tmp);
   source.tokenizer->save(tmp);
+  if (!card.empty()) write_file_atomic(tmp + "/README.md", card);
   write_file_atomic(tmp + "/trainer/state.json", state_json(state));
   write_manifest(tmp, std::move(manifest));
   // A power failure must not leave a checkpoint of steps that the log has lost.

@@ -45,8 +45,10 @@ int64_t checkpoint_bytes(const model::ParamTable& table, kernels::Operand operan
                          int64_t tokenizer_bytes);
 
 // Writes a checkpoint of `values`; one of the same step that is undamaged stays. Throws Error: no room, a
-// weight that is not finite, any failed write. Nothing that was saved before is touched.
-void write_checkpoint(const CheckpointSource& source, const TrainerState& state, const StateValues& values);
+// weight that is not finite, any failed write. Nothing that was saved before is touched. card: README.md;
+// empty: none.
+void write_checkpoint(const CheckpointSource& source, const TrainerState& state, const StateValues& values,
+                      const std::string& card);
 
 // Keeps the newest `keep` checkpoints and the best by validation, removes damaged ones. `verified`: names
 // whose checksums need not be computed again; grows.

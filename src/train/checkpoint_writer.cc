@@ -15,22 +15,24 @@ CheckpointWriter::~CheckpointWriter() {
   if (thread_.joinable()) thread_.join();
 }
 
-void CheckpointWriter::write(const TrainerState& state, const StateValues& values, bool prune) {
-  write_checkpoint(source_, state, values);
+void CheckpointWriter::write(const TrainerState& state, const StateValues& values, bool prune,
+                             const std::string& card) {
+  write_checkpoint(source_, state, values, card);
   const std::string path = checkpoint_path(source_.run, state.step);
   found(path);
   if (prune) remove_old_checkpoints(source_.run, keep_, &verified_);
 }
 
-void CheckpointWriter::save(const TrainerState& state, const StateValues& values, bool prune) {
+void CheckpointWriter::save(const TrainerState& state, const StateValues& values, bool prune,
+                            const std::string& card) {
   wait();
   watchdog_->phase(Track::kMain, "writing a checkpoint");
-  write(state, values, prune);
+  write(state, values, prune, card);
   watchdog_->phase(Track::kMain, nullptr);
 }
 
 void CheckpointWriter::save_copy(kernels::Ctx& ctx, const TrainerState& state, const StateValues& values) {
-  if (copy_ == nullptr) return save(state, values);
+  if (copy_ == nullptr) return save(state, values, true, "");
   wait();
   const int64_t n = source_.model->table.elements;
   std::byte* end = copy_.get();
@@ -48,7 +50,7 @@ void CheckpointWriter::save_copy(kernels::Ctx& ctx, const TrainerState& state, c
   thread_ = std::thread([this, state, copied] {
     watchdog_->phase(Track::kWriter, "writing a checkpoint beside training");
     try {
-      write(state, copied, true);
+      write(state, copied, true, "");
     } catch (...) {
       std::lock_guard lock(mutex_);
       error_ = std::current_exception();

@@ -25,8 +25,8 @@ class CheckpointWriter {
     return elements * (4 + 2 * dtype_size(moments));
   }
 
-  // Writes at once, from the values themselves. prune: older ones are removed.
-  void save(const TrainerState& state, const StateValues& values, bool prune = true);
+  // Writes at once, from the values themselves. prune: older ones are removed. card: README.md, or empty.
+  void save(const TrainerState& state, const StateValues& values, bool prune, const std::string& card);
   // Waits for the last one, copies the values and returns; without buffers the same as save().
   void save_copy(kernels::Ctx& ctx, const TrainerState& state, const StateValues& values);
 
@@ -39,7 +39,7 @@ class CheckpointWriter {
   void found(const std::string& checkpoint);  // of an earlier process
 
  private:
-  void write(const TrainerState& state, const StateValues& values, bool prune);
+  void write(const TrainerState& state, const StateValues& values, bool prune, const std::string& card);
   void rethrow();
 
   CheckpointSource source_;

@@ -79,6 +79,7 @@ const std::vector<RecipeOption>& recipe_options() {
       // run
       TEXT(preset, "what the recipe was made from; recorded for `frugal report`, changes nothing"),
       TEXT(out, "run directory; must not hold a run"),
+      TEXT(license, "of the model, for its card; empty: none is stated"),
       INT(steps, 1, kBig, "optimizer steps"),
       REAL(minutes, 0, 1e6, "> 0: measure this machine and fit steps to the time"),
       INT(batch, 1, 1 << 24, "rows per optimizer step"),

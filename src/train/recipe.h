@@ -31,7 +31,8 @@ struct Recipe {
   int64_t sequence_length = 256;
 
   // run
-  std::string preset;  // what the recipe was made from; empty: a file
+  std::string preset;   // what the recipe was made from; empty: a file
+  std::string license;  // of the model, for its card
   std::string out;
   int64_t steps = 1000;
   double minutes = 0;      // > 0: steps are fitted to this much time on this machine

@@ -294,7 +294,7 @@ void Trainer::fill_state() {
 
 void Trainer::save(bool prune) {
   fill_state();
-  writer_->save(state_, values(), prune);
+  writer_->save(state_, values(), prune, state_.step == recipe_.steps ? card() : "");
   saved_step_ = state_.step;
 }
 
@@ -320,6 +320,7 @@ bool Trainer::run(const RunView& view) {
     const double seconds = seconds_since(step_start);
     step_seconds = step_seconds == 0 ? seconds : 0.9 * step_seconds + 0.1 * seconds;
     smooth_loss_ = smooth_loss_ == 0 ? r.loss : 0.95 * smooth_loss_ + 0.05 * r.loss;
+    last_loss_ = r.loss;
     watchdog_.phase(Track::kMain, "writing log.jsonl");
     log_skipped(r, view);
     log_step(r, seconds, view);

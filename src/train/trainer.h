@@ -100,6 +100,7 @@ class Trainer {
   void report_validation(const RunView& view);
   void report_sample(const RunView& view);
   void write_receipt(const RunView& view);
+  std::string card() const;
 
   Recipe recipe_;
   Watchdog watchdog_;
@@ -118,7 +119,8 @@ class Trainer {
   RunLog log_;
   TrainerState state_;
   std::unique_ptr<CheckpointWriter> writer_;
-  double smooth_loss_ = 0;
+  double smooth_loss_ = 0, last_loss_ = 0;
+  Validation last_validation_;
   int64_t saved_step_ = -1;
   int64_t planned_bytes_ = 0;
   std::vector<double> save_seconds_;  // that training waited at each checkpoint between steps

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "infer/engine.h"
 #include "model/flops.h"
+#include "train/model_card.h"
 #include "train/trainer.h"
 
 namespace frugal::train {
@@ -64,7 +65,7 @@ void Trainer::log_skipped(const StepReport& r, const RunView& view) {
 
 void Trainer::report_validation(const RunView& view) {
   watchdog_.phase(Track::kMain, "a validation");
-  const Validation v = validate();
+  const Validation v = last_validation_ = validate();
   watchdog_.phase(Track::kMain, nullptr);
   if (v.bits_per_byte == 0) return;
   state_.validation = v.bits_per_byte;
@@ -147,6 +148,19 @@ void Trainer::write_receipt(const RunView& view) {
       "receipt     {} tokens in {} of training ({} tok/s), {:.2f} TFLOP at {:.0f} GFLOP/s -> {}/receipt.json",
       format_count(tokens), format_seconds(seconds), format_count(tokens / seconds), flops * 1e-12,
       flops / seconds * 1e-9, recipe_.out));
+}
+
+std::string Trainer::card() const {
+  return model_card({.recipe = recipe_,
+                     .documents = documents().count(),
+                     .data_tokens = documents().tokens,
+                     .validation_bytes = validation_bytes_,
+                     .data_fingerprint = state_.data_fingerprint,
+                     .step = state_.step,
+                     .trained_tokens = state_.tokens,
+                     .loss = last_loss_,
+                     .validation = last_validation_,
+                     .best_validation = state_.best_validation});
 }
 
 }  // namespace frugal::train

@@ -1,6 +1,6 @@
 # frugal inspect and frugal convert, on the model that the fixtures trained and on golden models.
 cases=(inspect_checkpoint inspect_config inspect_problems convert_same_tokens convert_fp8 convert_golden convert_refuses
-  convert_damaged_input convert_full_disk convert_killed convert_other_writer convert_memory)
+  convert_damaged_input convert_full_disk model_card convert_killed convert_other_writer convert_memory)
 
 convert() { "$FRUGAL" convert "$@"; }
 # json FIELD: the number of a field of ./out, which `frugal inspect --json` has written.
@@ -208,4 +208,17 @@ case_convert_memory() {
   peak=$(sed -n 's/.*peak memory \([0-9]*\) MB.*/\1/p' err)
   echo "peak $peak MB"
   [ "$peak" -lt 150 ] || die "peak memory $peak MB"
+}
+
+case_model_card() {
+  local card=$checkpoint/README.md
+  mentions "$card" "library_name: frugal|pipeline_tag: text-generation|model_type: deepseek_v3"; grep -qF "| steps | 100 |" "$card"
+  mentions "$card" "bits per byte|- \`tasks.jsonl\`|hidden_size = 32|frugal generate"
+  head -1 "$card" | grep -q '^---$' || die "no front matter"
+  grep -q "^license" "$card" && die "a licence that nobody named"
+  grep -qF "$work" "$card" && die "a path of this machine"
+  absent "$base/checkpoints/step-00000050/README.md"
+  grep -q README.md "$checkpoint/trainer/manifest.json" || die "the card has no checksum"
+  runs 0 train out=run steps=2 license=apache-2.0
+  mentions run/checkpoints/step-00000002/README.md 'license: "apache-2.0"'
 }
