@@ -202,7 +202,7 @@ case_convert_other_writer() {
 # Peak memory does not grow with the model: a few pieces of 16 MiB, for a model of half a gigabyte.
 case_convert_memory() {
   [ -n "${FRUGAL_FULL:-}" ] || skip "a model of half a gigabyte: FRUGAL_FULL=1"
-  "$FRUGAL" train small data="$tasks" out=run steps=1 batch=1 precision=f32 eval_every=0 sample_every=0 2>/dev/null
+  "$FRUGAL" train small data="$tasks" out=run steps=1 batch=1 microbatch=0 precision=f32 eval_every=0 sample_every=0 2>/dev/null
   runs 0 convert run made --dtype fp8 --shard-size 100MB --verify
   local peak
   peak=$(sed -n 's/.*peak memory \([0-9]*\) MB.*/\1/p' err)
