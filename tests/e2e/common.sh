@@ -87,6 +87,9 @@ fingerprint() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 cksum); 
 # same_checkpoint A B: every file, weights and trainer state, bit for bit.
 same_checkpoint() { diff -r "$1" "$2"; }
 
+# The same where runs differ in what they call their data: the card names it.
+same_training() { diff -r -x README.md -x manifest.json "$1" "$2"; }
+
 # flip FILE OFFSET [MASK]: changes the bits of MASK (default 1) in one byte.
 flip() {
   local byte

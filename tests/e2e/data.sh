@@ -23,12 +23,12 @@ case_sources() {
   for i in $(seq 9); do echo "note $i" >folder/$i.md; done
   runs 0 train out=one data=all.jsonl steps=4
   runs 0 train out=two data=folder extensions=.jsonl steps=4
-  same_checkpoint one/checkpoints/step-00000004 two/checkpoints/step-00000004
+  same_training one/checkpoints/step-00000004 two/checkpoints/step-00000004
   runs 0 train out=three data=folder steps=4
   differ one/checkpoints/step-00000004/trainer/state.json three/checkpoints/step-00000004/trainer/state.json
   sed 's/"text"/"body"/' all.jsonl >body.jsonl
   runs 0 train out=four data=body.jsonl text_field=body steps=4
-  same_checkpoint one/checkpoints/step-00000004 four/checkpoints/step-00000004
+  same_training one/checkpoints/step-00000004 four/checkpoints/step-00000004
   refuses 1 "folder|extensions" train out=five data=folder extensions=.rst steps=4
   absent five
 }
@@ -38,7 +38,7 @@ case_standard_input() {
   tokenizer all.jsonl
   runs 0 train out=one data=all.jsonl steps=2
   train out=two data=- steps=2 <all.jsonl >/dev/null 2>err || { cat err; exit 1; }
-  same_checkpoint one/checkpoints/step-00000002 two/checkpoints/step-00000002
+  same_training one/checkpoints/step-00000002 two/checkpoints/step-00000002
   build --out a all.jsonl >/dev/null 2>&1
   cat all.jsonl | build --out b - >/dev/null 2>&1
   same a/shard-00000.bin b/shard-00000.bin
@@ -83,11 +83,11 @@ case_mixture() {
   cp -r one two
   rm -r two/checkpoints/step-00000004
   runs 0 "$FRUGAL" train --resume two
-  same_checkpoint one/checkpoints/step-00000004 two/checkpoints/step-00000004
+  same_training one/checkpoints/step-00000004 two/checkpoints/step-00000004
   # The same from shards, mixed with text.
   build --out shards b.jsonl >/dev/null 2>&1
   runs 0 train out=three data=0.75:a.jsonl,0.25:shards tokenizer=tok steps=4
-  same_checkpoint one/checkpoints/step-00000004 three/checkpoints/step-00000004
+  same_training one/checkpoints/step-00000004 three/checkpoints/step-00000004
   refuses 1 "weight" train out=four data=0.75:a.jsonl,b.jsonl steps=4
   refuses 1 "weight" build --out four 0.75:a.jsonl
   absent four
@@ -105,10 +105,10 @@ case_dedupe_fim() {
   mentions one/tokenizer/tokenizer.json "<｜fim▁begin｜>|<｜fim▁hole｜>|<｜fim▁end｜>"
   runs 0 "$FRUGAL" data build --tokenizer one/tokenizer --fim-rate 0.5 --out shards a.jsonl
   runs 0 train out=two data=shards fim_rate=0.5 steps=2
-  same_checkpoint one/checkpoints/step-00000002 two/checkpoints/step-00000002
+  same_training one/checkpoints/step-00000002 two/checkpoints/step-00000002
   runs 0 train out=three data=a.jsonl tokenizer=one/tokenizer fim_rate=0.2 steps=2
   runs 0 train out=four data=shards fim_rate=0.2 steps=2
-  same_checkpoint three/checkpoints/step-00000002 four/checkpoints/step-00000002
+  same_training three/checkpoints/step-00000002 four/checkpoints/step-00000002
   differ one/checkpoints/step-00000002/model.safetensors three/checkpoints/step-00000002/model.safetensors
   refuses 1 "shards|fim_rate 0.5" train out=five data=shards fim_rate=0.6 steps=2
   tokenizer a.jsonl
@@ -123,13 +123,13 @@ case_shards_train() {
   runs 0 build --out shards --shard-tokens 2000 a.jsonl
   runs 0 train out=one data=a.jsonl tokenizer=tok steps=6 eval_every=3
   runs 0 train out=two data=shards steps=6 eval_every=3
-  same_checkpoint one/checkpoints/step-00000006 two/checkpoints/step-00000006
+  same_training one/checkpoints/step-00000006 two/checkpoints/step-00000006
   diff <(log_values one) <(log_values two)
   cut -c 11-150 a.jsonl >book.txt
   runs 0 build --out book book.txt
   runs 0 train out=three data=book.txt tokenizer=tok steps=4 eval_every=2
   runs 0 train out=four data=book steps=4 eval_every=2
-  same_checkpoint three/checkpoints/step-00000004 four/checkpoints/step-00000004
+  same_training three/checkpoints/step-00000004 four/checkpoints/step-00000004
   diff <(log_values three) <(log_values four)
   "$FRUGAL" tokenizer train a.jsonl --vocab-size 280 --out other >/dev/null
   refuses 1 "shards|another tokenizer" train out=five data=shards tokenizer=other steps=2

@@ -62,7 +62,7 @@ same_text() {
 
 case_convert_same_tokens() {
   runs 0 convert "$base" whole --dtype bf16
-  mentions err "carried over: generation_config.json, tokenizer.json, tokenizer_config.json"
+  mentions err "carried over: README.md, generation_config.json, tokenizer.json, tokenizer_config.json"
   runs 0 convert "$checkpoint" sharded --dtype bf16 --shard-size 20KB --verify --threads 2
   mentions err "every checksum holds"
   [ "$(ls sharded/model-*.safetensors | wc -l)" -ge 4 ] && [ -s sharded/model.safetensors.index.json ] || die "not sharded"
