@@ -200,7 +200,7 @@ case_changed_file() {
 spiky_data() {
   local i
   for i in $(seq 1200); do
-    [ $((i % 400)) = 399 ] && head -c $((200000 + i * 55)) "$FRUGAL" | tail -c 55 | od -An -tx1 | tr -d ' \n' | head -c 110 | sed 's/.*/{"text": "&"}/' && echo
+    [ $((i % 150)) != 149 ] || printf '{"text": "%s"}\n' "$(sha512sum <<<"$i" | head -c 110)"
     printf '{"text": "the same line, the same line, the same line, line %d"}\n' "$i"
   done >spiky.jsonl
 }
