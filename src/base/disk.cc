@@ -1,7 +1,5 @@
 #include "base/disk.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file_lock.h"
 #include "base/files.h"
 
 namespace frugal {
@@ -59,13 +58,7 @@ WritingDirectory::WritingDirectory(const std::string& path)
     : final_(without_slash(path)), writing_(final_ + ".writing") {
   refuse_existing();
   make_directories(writing_);
-  lock_ = ::open(writing_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0)
-    fail(writing_, fmt::format("cannot open directory: {}", std::strerror(errno)), "check the permissions");
-  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    ::close(std::exchange(lock_, -1));
-    fail(writing_, "is being written by another process", "wait for it, or write elsewhere");
-  }
+  lock_ = lock_directory(writing_);
   for (const std::string& name : list_directory(writing_)) remove_all(writing_ + "/" + name);
 }
 

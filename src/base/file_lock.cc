@@ -51,4 +51,23 @@ DirectoryLock::~DirectoryLock() {
   ::close(fd_);
 }
 
+bool is_locked(const std::string& directory) {
+  const int fd = ::open((directory + "/lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(fd);
+  return locked;
+}
+
+int lock_directory(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0)
+    fail(path, fmt::format("cannot open directory: {}", std::strerror(errno)), "check the permissions");
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    ::close(fd);
+    fail(path, "is being written by another process", "wait for it, or write elsewhere");
+  }
+  return fd;
+}
+
 }  // namespace frugal

@@ -18,4 +18,11 @@ class DirectoryLock {
   int fd_ = -1;
 };
 
+// Whether a process holds the DirectoryLock of this directory.
+bool is_locked(const std::string& directory);
+
+// A lock on a directory itself, for one that must hold nothing but its content. The descriptor that is
+// returned holds it until it is closed. Throws Error if it cannot be opened or another process has it.
+int lock_directory(const std::string& path);
+
 }  // namespace frugal

@@ -1,7 +1,7 @@
 // ThreadPool: one persistent pool. Work comes as a fixed list of parts. Every thread owns an equal share of
 // them, which it takes in order; one that has finished takes parts of those that have not, so that a thread
-// whose core is busy with something else holds the others up by one part at most. The numerics contract makes results independent of
-// who computed what.
+// whose core is busy with something else holds the others up by one part at most. The numerics contract makes
+// results independent of who computed what.
 #pragma once
 
 #include <algorithm>

@@ -161,7 +161,7 @@ void print_memory(const ModelFacts& f, std::string* out) {
                         grouped(fit.context), size_text(fit.weight_bytes), size_text(fit.other_bytes),
                         size_text(fit.weight_bytes + fit.other_bytes), fit.fits ? "fits" : "does not fit");
   if (f.config.fp8)
-    *out += "fp8 weights are dequantised when they are loaded: products in fp8 are not implemented\n";
+    *out += "fp8 weights are widened when they are loaded: memory and speed are those of the precision above\n";
 }
 
 void print_problems(const ModelFacts& f, std::string* out) {

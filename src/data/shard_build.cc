@@ -1,8 +1,5 @@
 #include "data/shard_build.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,7 +8,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/disk.h"
 #include "base/error.h"
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/threads.h"
@@ -32,12 +31,6 @@ std::string settings_json(const ShardBuild& b, const text::Tokenizer& tokenizer)
                         {"tokenizer", fmt::format("{:016x}", tokenizer_hash(tokenizer))}}
              .dump(1) +
          "\n";
-}
-
-int64_t free_disk_bytes(const std::string& directory) {
-  struct statvfs s {};
-  if (::statvfs(directory.c_str(), &s) != 0) return -1;
-  return static_cast<int64_t>(s.f_bavail) * static_cast<int64_t>(s.f_frsize);
 }
 
 // Refuses before hours of work when the disk will not do. output: bytes of shards that the texts up to
@@ -61,12 +54,7 @@ class BuildDirectory {
  public:
   BuildDirectory(const std::string& path, const std::string& settings) : path_(path) {
     make_directories(path);
-    lock_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock_ < 0) fail(path, "cannot be opened", "check the permissions");
-    if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-      ::close(lock_);
-      fail(path, "another process builds there", "wait for it, or name another --out");
-    }
+    lock_ = lock_directory(path);
     const std::string file = path + "/build.json";
     if (!file_exists(file)) {
       write_file_atomic(file, settings);
@@ -114,13 +102,13 @@ FoundShards find_shards(const BuildDirectory& directory, int64_t vocab_size) {
   return found;
 }
 
-struct Batch {
+struct TextBatch {
   std::vector<Document> documents;
   int64_t consumed = 0;  // of the files, at its end
   bool last = false;
 };
-Batch read_batch(DocumentReader& reader) {
-  Batch batch;
+TextBatch read_batch(DocumentReader& reader) {
+  TextBatch batch;
   size_t bytes = 0;
   Document document;
   while (bytes < kBatchBytes && batch.documents.size() < kBatchDocuments) {
@@ -328,9 +316,9 @@ ShardBuildResult build_shards(const ShardBuild& build, const text::Tokenizer& to
   DocumentReader reader(std::move(files), build.corpus.read);
   Builder builder(build, tokenizer, directory, std::move(found));
   ProgressLine line;
-  Batch next = read_batch(reader);
+  TextBatch next = read_batch(reader);
   for (bool last = false; !last;) {
-    Batch batch = std::move(next);
+    TextBatch batch = std::move(next);
     last = batch.last;
     builder.take(std::move(batch.documents), batch.consumed, total, [&] {
       if (!last) next = read_batch(reader);

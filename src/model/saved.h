@@ -1,7 +1,7 @@
 // Saved: what a layer's backward reads, one table row per value. Forward allocates by the table, backward
 // reads by it, the planner adds it up. Whether the values of earlier layers are kept decides what is stored,
-// never the arithmetic. Outputs of norms and of SwiGLU are not kept: backward computes them again, bit for
-// bit (DeepSeek-V3 report, section 3.2.3). Where products take bf16, the rows marked * are kept in bf16
+// never forward's arithmetic. Outputs of norms and of SwiGLU are not kept: backward computes them again, bit
+// for bit (DeepSeek-V3 report, section 3.2.3). Where products take bf16, the rows marked * are kept in bf16
 // beside (name_bf16): forward writes them to temporary memory and rounds them at the end, backward widens
 // them. Legend: T tokens, H heads, K num_experts_per_tok, E n_routed_experts, I widths of SwiGLU.
 #pragma once

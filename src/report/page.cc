@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file_lock.h"
 #include "base/files.h"
 #include "base/log.h"
 
@@ -113,7 +114,9 @@ std::string report_runs(const std::vector<std::string>& directories, const std::
     RunFacts facts;
     facts.directory = directory;
     facts.name = std::count(names.begin(), names.end(), names[i]) > 1 ? directory : names[i];
-    facts.state = log.last_step >= recipe.steps ? RunState::kFinished : RunState::kStopped;
+    facts.state = log.last_step >= recipe.steps ? RunState::kFinished
+                  : is_locked(directory)        ? RunState::kRunning
+                                                : RunState::kStopped;
     if (directories.size() == 1 && out.empty()) {
       write_page(facts, recipe, log);
       return directory + "/report.html";

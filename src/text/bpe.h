@@ -44,9 +44,8 @@ struct PieceKey {
   bool operator==(const PieceKey&) const = default;
 };
 
-// What one thread has looked up lately: short pieces with their ids, and pairs with the ranks of their
-// merges. Most of a text are a few thousand of them, and these tables stay in the second-level cache, where
-// the vocabulary does not.
+// What one thread has looked up lately: short pieces with their ids. Most of a text are a few thousand of
+// them, and this table stays in the second-level cache, where the vocabulary does not.
 class PieceCache {
  public:
   static constexpr size_t kMaxBytes = 16;  // of a piece

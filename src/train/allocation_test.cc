@@ -7,7 +7,7 @@
 #include <new>
 
 #include "base/files.h"
-#include "data/course.h"
+#include "test_runs.h"
 #include "train/trainer.h"
 
 // Sanitizers bring allocators of their own.
@@ -37,29 +37,8 @@ namespace {
 
 TEST(Allocation, ARunThatHasSettledTakesNoBuffer) {
   const std::string root = "/tmp/frugal_allocation_" + std::to_string(getpid());
-  make_directories(root);
-  write_file_atomic(root + "/tasks.jsonl", data::course_text(1, 300));
-  auto t = Trainer::start(load_recipe("nano", {"hidden_size=32",
-                                               "num_hidden_layers=2",
-                                               "intermediate_size=48",
-                                               "num_attention_heads=2",
-                                               "n_routed_experts=4",
-                                               "num_experts_per_tok=2",
-                                               "n_group=2",
-                                               "topk_group=1",
-                                               "moe_intermediate_size=16",
-                                               "qk_nope_head_dim=8",
-                                               "qk_rope_head_dim=4",
-                                               "v_head_dim=8",
-                                               "kv_lora_rank=8",
-                                               "q_lora_rank=8",
-                                               "vocab_size=300",
-                                               "sequence_length=32",
-                                               "batch=4",
-                                               "microbatch=4",
-                                               "threads=2",
-                                               "data=" + root + "/tasks.jsonl",
-                                               "out=" + root + "/run"}));
+  test::write_tasks(root);
+  auto t = Trainer::start(test::toy_recipe(root, "run", {"steps=1000", "eval_every=0"}));
   EXPECT_GT(buffers, 0);
   // Scratch of threads grows a little while the experts' loads vary.
   for (int i = 0; i < 150; ++i) t->step();

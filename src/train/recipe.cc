@@ -273,7 +273,7 @@ void check_recipe(const Recipe& r) {
   if (r.precision != "bf16" && r.precision != "f32")
     fail("recipe", "precision = '" + r.precision + "' is not implemented", "use bf16 or f32");
   if (r.moments != "bf16" && r.moments != "f32")
-    fail("recipe", "moments = '" + r.moments + "' is not implemented", "use bf16 or f32");
+    fail("recipe", "moments = '" + r.moments + "' is unknown", "use bf16 or f32");
   data::parse_dedupe(r.dedupe);
   if (r.on_spike != "stop" && r.on_spike != "skip" && r.on_spike != "ignore")
     fail("recipe", "on_spike = '" + r.on_spike + "' is unknown", "use stop, skip or ignore");
@@ -311,7 +311,7 @@ void make_paths_absolute(Recipe* r) {
 }
 
 namespace {
-std::string quoted(const std::string& s) {
+std::string toml_string(const std::string& s) {
   std::string out = "\"";
   for (const char c : s) {
     if (c == '"' || c == '\\') out += '\\';
@@ -341,11 +341,11 @@ std::string recipe_to_toml(const Recipe& recipe) {
       if (v.find_first_of(".en") == std::string::npos) v += ".0";
       out += v;
     }
-    if (const auto* s = std::get_if<std::string& (*)(Recipe&)>(&o.field)) out += quoted((*s)(r));
+    if (const auto* s = std::get_if<std::string& (*)(Recipe&)>(&o.field)) out += toml_string((*s)(r));
     if (const auto* b = std::get_if<bool& (*)(Recipe&)>(&o.field)) out += (*b)(r) ? "true" : "false";
     if (const auto* l = std::get_if<std::vector<std::string>& (*)(Recipe&)>(&o.field)) {
       out += "[";
-      for (size_t k = 0; k < (*l)(r).size(); ++k) out += (k ? ", " : "") + quoted((*l)(r)[k]);
+      for (size_t k = 0; k < (*l)(r).size(); ++k) out += (k ? ", " : "") + toml_string((*l)(r)[k]);
       out += "]";
     }
     out += "\n";

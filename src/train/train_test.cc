@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "data/course.h"
 #include "test_models.h"
+#include "test_runs.h"
 #include "train/schedule.h"
 #include "train/trainer.h"
 
@@ -126,38 +127,10 @@ TEST(Optimizer, RouterBiasFollowsTheLoad) {
 
 class TrainerTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    make_directories(root);
-    write_file_atomic(root + "/tasks.jsonl", data::course_text(1, 300));
-  }
+  void SetUp() override { test::write_tasks(root); }
   void TearDown() override { remove_all(root); }
-  Recipe recipe(const std::string& name, std::vector<std::string> more = {}) {
-    std::vector<std::string> settings = {"hidden_size=32",
-                                         "num_hidden_layers=2",
-                                         "intermediate_size=48",
-                                         "num_attention_heads=2",
-                                         "n_routed_experts=4",
-                                         "num_experts_per_tok=2",
-                                         "n_group=2",
-                                         "topk_group=1",
-                                         "moe_intermediate_size=16",
-                                         "qk_nope_head_dim=8",
-                                         "qk_rope_head_dim=4",
-                                         "v_head_dim=8",
-                                         "kv_lora_rank=8",
-                                         "q_lora_rank=8",
-                                         "vocab_size=300",
-                                         "sequence_length=32",
-                                         "batch=4",
-                                         "steps=12",
-                                         "warmup_steps=2",
-                                         "eval_every=5",
-                                         "sample_every=0",
-                                         "threads=2",
-                                         "data=" + root + "/tasks.jsonl",
-                                         "out=" + root + "/" + name};
-    settings.insert(settings.end(), more.begin(), more.end());
-    return load_recipe("nano", settings);
+  Recipe recipe(const std::string& name, const std::vector<std::string>& more = {}) {
+    return test::toy_recipe(root, name, more);
   }
   std::string root = "/tmp/frugal_trainer_" + std::to_string(getpid());
 };
