@@ -1,5 +1,5 @@
 # The report page, the log lines it needs, TensorBoard's event files.
-cases=(report_log report_page report_compare report_errors report_resume tensorboard)
+cases=(report_log report_page report_compare report_errors report_resume report_running tensorboard)
 
 case_report_log() {
   # 4 rows of 32 tokens, 2 experts per token: 256 choices in each of the two layers with experts.
@@ -66,6 +66,19 @@ case_report_resume() {
   diff <(log_values whole) <(log_values run)
   diff <(grep -c expert_tokens run/log.jsonl) <(echo 6)
   mentions run/report.html '"state":"finished","step":60,"steps":60'
+}
+
+# Made anew beside a trainer that is at work, the page says so; after its death it does not.
+case_report_running() {
+  local pid
+  train out=run steps=1000000 save_every=10 >out 2>err &
+  pid=$!
+  wait_for $pid run/checkpoints/step-00000010
+  runs 0 "$FRUGAL" report run --out beside.html
+  mentions beside.html '"state":"running"'
+  kill_hard $pid
+  runs 0 "$FRUGAL" report run --out after.html
+  mentions after.html '"state":"stopped"'
 }
 
 # step_numbers FILE: the step of every record of an event file, each decoded by protoc.
