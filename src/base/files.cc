@@ -92,8 +92,23 @@ std::string absolute_path(const std::string& path) { return fs::absolute(path).l
 
 std::string read_file(const std::string& path) { return std::string(MappedFile(path).text()); }
 
-FileWriter::FileWriter(const std::string& path) : path_(path) {
-  fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+namespace {
+constexpr size_t kBlockBytes = 4 << 20;  // of a write past the page cache, at a multiple of it in the file
+
+// True if the file was past the page cache until now.
+bool leave_direct(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return (flags & O_DIRECT) != 0 && ::fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+}  // namespace
+
+FileWriter::FileWriter(const std::string& path, PageCache cache) : path_(path) {
+  const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC;
+  if (cache == PageCache::kBypass) {
+    fd_ = ::open(path.c_str(), flags | O_DIRECT, 0644);
+    if (fd_ >= 0) block_ = aligned_array<std::byte>(kBlockBytes);
+  }
+  if (fd_ < 0) fd_ = ::open(path.c_str(), flags, 0644);
   if (fd_ < 0) fail_errno(path, "create", errno);
 }
 
@@ -102,11 +117,25 @@ FileWriter::~FileWriter() {
 }
 
 void FileWriter::write(const void* data, size_t bytes) {
+  if (block_ == nullptr) return write_out(data, bytes);
+  const std::byte* p = static_cast<const std::byte*>(data);
+  while (bytes > 0) {
+    const size_t n = std::min(bytes, kBlockBytes - in_block_);
+    std::memcpy(block_.get() + in_block_, p, n);
+    in_block_ += n;
+    p += n;
+    bytes -= n;
+    if (in_block_ == kBlockBytes) write_out(block_.get(), std::exchange(in_block_, 0));
+  }
+}
+
+void FileWriter::write_out(const void* data, size_t bytes) {
   const char* p = static_cast<const char*>(data);
   while (bytes > 0) {
     const ssize_t n = ::write(fd_, p, bytes);
     if (n < 0) {
-      if (errno == EINTR) continue;
+      // EINVAL: a disk that wants another alignment, or the rest of a block of which a part was written.
+      if (errno == EINTR || (errno == EINVAL && leave_direct(fd_))) continue;
       fail_errno(path_, "write", errno);
     }
     p += n;
@@ -115,6 +144,10 @@ void FileWriter::write(const void* data, size_t bytes) {
 }
 
 void FileWriter::close() {
+  if (in_block_ > 0) {
+    leave_direct(fd_);  // it takes whole blocks only
+    write_out(block_.get(), std::exchange(in_block_, 0));
+  }
   const int fd = std::exchange(fd_, -1);
   const int synced = ::fsync(fd);
   const int error = errno;

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/arena.h"
+
 namespace frugal {
 
 // Read-only memory map of a regular file. Throws Error when it cannot be opened. An empty file is an empty
@@ -36,10 +38,15 @@ bool is_directory(const std::string& path);
 std::string absolute_path(const std::string& path);
 std::string read_file(const std::string& path);
 
+// What becomes of written bytes in the kernel's page cache. kBypass (O_DIRECT) is for large files: the cache
+// takes a core for seconds per gigabyte, which is another one's program or training step. Where the file
+// system has no such thing (tmpfs), they are kept.
+enum class PageCache { kKeep, kBypass };
+
 // Sequential writer that reports every failed write (a full disk included) and syncs on close().
 class FileWriter {
  public:
-  explicit FileWriter(const std::string& path);
+  explicit FileWriter(const std::string& path, PageCache cache = PageCache::kKeep);
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
@@ -48,8 +55,12 @@ class FileWriter {
   void close();  // fsync and close; without it the destructor closes without syncing
 
  private:
+  void write_out(const void* data, size_t bytes);
+
   std::string path_;
   int fd_ = -1;
+  AlignedPtr<std::byte> block_;  // kBypass: what has not been written yet
+  size_t in_block_ = 0;
 };
 
 // Writes path + ".tmp", syncs, renames over path, syncs the directory.

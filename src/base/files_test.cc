@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <utility>
@@ -52,6 +53,22 @@ TEST(Files, AMovedMapKeepsItsBytes) {
   c = std::move(b);
   EXPECT_EQ(c.text(), "first");
   EXPECT_EQ(c.path(), d / "f");
+}
+
+// Across blocks, in pieces of all sizes; the file holds the same bytes as one written through the cache.
+TEST(Files, WritingPastTheCacheIsTheSameFile) {
+  const TemporaryDirectory d;
+  for (const size_t bytes : {size_t{0}, size_t{5}, size_t{4} << 20, (size_t{9} << 20) + 4095}) {
+    std::string text(bytes, ' ');
+    for (size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>(i * i >> 3);
+    FileWriter out(d / "f", PageCache::kBypass);
+    for (size_t at = 0, piece = 1; at < bytes; at += piece, piece = piece * 3 + 1) {
+      piece = std::min(piece, bytes - at);
+      out.write(text.data() + at, piece);
+    }
+    out.close();
+    EXPECT_EQ(read_file(d / "f"), text) << bytes;
+  }
 }
 
 TEST(Files, ErrorsNameThePathAndTheReason) {

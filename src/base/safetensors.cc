@@ -143,7 +143,7 @@ int64_t safetensors_bytes(const std::vector<TensorEntry>& entries,
 
 SafetensorsWriter::SafetensorsWriter(const std::string& path, const std::vector<TensorEntry>& entries,
                                      const std::map<std::string, std::string>& metadata)
-    : out_(path) {
+    : out_(path, PageCache::kBypass) {
   out_.write(header_bytes(entries, metadata, &missing_));
 }
 

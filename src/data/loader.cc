@@ -12,9 +12,10 @@
 namespace frugal::data {
 
 Loader::Loader(TokenizedDocuments documents, int64_t length, int64_t batch, uint64_t seed)
-    : documents_(std::move(documents)), length_(length), batch_(batch), seed_(seed) {
+    : documents_(std::move(documents)), length_(length), seed_(seed) {
   if (batch < 1) fail("batch size", fmt::format("{} rows", batch), "a batch needs at least one row");
   start_epoch(0);
+  batch_ = {batch, length, std::vector<int32_t>(static_cast<size_t>(batch * (length + kLookAhead)))};
 }
 
 void Loader::start_epoch(int64_t epoch) {
@@ -23,16 +24,15 @@ void Loader::start_epoch(int64_t epoch) {
   state_ = {epoch, 0};
 }
 
-Batch Loader::next() {
+const Batch& Loader::next() {
   const int64_t slots = length_ + kLookAhead;
-  Batch batch{batch_, length_, std::vector<int32_t>(static_cast<size_t>(batch_ * slots))};
-  for (int64_t r = 0; r < batch_; ++r) {
+  for (int64_t r = 0; r < batch_.rows; ++r) {
     if (state_.position == packing_.rows()) start_epoch(state_.epoch + 1);
     fill_row(documents_, packing_, order_[state_.position],
-             std::span(batch.tokens).subspan(r * slots, slots));
+             std::span(batch_.tokens).subspan(r * slots, slots));
     ++state_.position;
   }
-  return batch;
+  return batch_;
 }
 
 void Loader::restore(const LoaderState& state) {

@@ -31,8 +31,9 @@ class Loader {
   // token.
   Loader(TokenizedDocuments documents, int64_t length, int64_t batch, uint64_t seed);
 
-  // The next `batch` rows. A batch runs on into the next epoch where the rows of one end.
-  Batch next();
+  // The next `batch` rows, valid until the next call. A batch runs on into the next epoch where the rows of
+  // one end; only the start of an epoch takes memory.
+  const Batch& next();
 
   LoaderState state() const { return state_; }
   // Goes on exactly as the loader that returned `state`. Throws Error if this loader's data cannot have that
@@ -54,7 +55,7 @@ class Loader {
 
   TokenizedDocuments documents_;
   int64_t length_;
-  int64_t batch_;
+  Batch batch_;
   uint64_t seed_;
   LoaderState state_;
   Packing packing_;             // of state_.epoch

@@ -1,6 +1,8 @@
 // Ctx: passed first to every kernel. Thread pool, level table, scratch memory.
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <memory_resource>
 #include <string>
 #include <vector>
@@ -51,6 +53,13 @@ class Ctx {
       b.bytes = bytes;
     }
     return reinterpret_cast<T*>(b.memory.get());
+  }
+  // The same slot of all threads, made as large as some part of a call may need: which thread takes which
+  // part changes from step to step, and none is to allocate then. Whole powers of two, so that an expert with
+  // a few tokens more needs no more. By the thread that calls the kernel.
+  void reserve(int slot, int64_t bytes) {
+    bytes = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes)));
+    for (int t = 0; t < pool.size(); ++t) scratch<std::byte>(t, slot, bytes);
   }
   static constexpr int kSlots = 16;
 

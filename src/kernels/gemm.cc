@@ -181,6 +181,11 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
   }
   if (groups.empty()) return;
   const ProfileScope timed(ctx.profile, groups[0].b.operation, work, groups[0].b.name);
+  int64_t packed = 0;
+  for (const GemmGroup& g : groups)
+    packed = std::max({packed, packed_a_rows_size(kBlockRows, std::min(g.b.k, kGemmDepth)),
+                       packed_a_rows_size(kPanelRows, g.b.k)});
+  ctx.reserve(kSlotA, packed * static_cast<int64_t>(sizeof(float)));
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
   // once. Reading the panel costs about as much as three rows.
   const auto visit = [&](auto item) {
@@ -250,6 +255,10 @@ void gradient_block(Ctx& ctx, int thread, const WeightGradient& w, int64_t row, 
     ctx.level.add(dw + r * w.in, c + r * ldc, part.columns, dw + r * w.in);
 }
 
+int64_t packed_columns(int64_t columns, const WeightGradient& w) {  // bytes
+  return panel_count(columns) * panel_bytes(round_up(w.rows, kGradientDepth), w.operand);
+}
+
 int64_t row_panels(const WeightGradient& w) { return (w.out + kPanelRows - 1) / kPanelRows; }
 
 // Columns that a thread takes at once. More are better for the cache, fewer for the balance: the most whose
@@ -281,6 +290,10 @@ void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients
   if (gradients.empty()) return;
   const ProfileScope timed(ctx.profile, "weight gradients", work, gradients[0].name);
   const int64_t width = gradient_width(gradients, ctx.pool.size());
+  int64_t packed = 0;
+  for (const WeightGradient& w : gradients)
+    packed = std::max(packed, packed_columns(std::min(width, w.in), w));
+  ctx.reserve(kSlotB, packed);
   // A unit is one panel of rows of one stretch of columns.
   const auto visit = [&](auto item) {
     for (const WeightGradient& w : gradients)
@@ -291,9 +304,7 @@ void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients
   };
   share_out(ctx, visit,
             [&](int thread, int64_t first, int64_t last, const WeightGradient& w, GradientColumns part) {
-              char* b = ctx.scratch<char>(
-                  thread, kSlotB,
-                  panel_count(part.columns) * panel_bytes(round_up(w.rows, kGradientDepth), w.operand));
+              char* b = ctx.scratch<char>(thread, kSlotB, packed_columns(part.columns, w));
               pack_gradient_columns(ctx, w, part, b);
               const int64_t end = std::min(w.out, last * kPanelRows);
               const int64_t step = block_rows(end - first * kPanelRows);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/safetensors_index.h"
+#include "kernels/ctx.h"
 #include "kernels/quant.h"
 
 namespace frugal::model {
@@ -239,7 +240,7 @@ const void* saved_values(const SavedTensor& tensor, const float* masters, std::v
   const float* values = masters + tensor.param->offset();
   if (tensor.entry.dtype == Dtype::kF32) return values;
   buffer->resize(static_cast<size_t>(tensor.param->elements()));
-  for (size_t i = 0; i < buffer->size(); ++i) (*buffer)[i] = bf16_from_f32(values[i]);
+  kernels::default_level().narrow_bf16(values, tensor.param->elements(), buffer->data());
   return buffer->data();
 }
 

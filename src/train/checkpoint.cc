@@ -75,6 +75,7 @@ std::string state_json(const TrainerState& s) {
   return json{{"step", s.step},
               {"loader", {{"epoch", s.loader.epoch}, {"position", s.loader.position}}},
               {"data_fingerprint", fmt::format("{:016x}", s.data_fingerprint)},
+              {"source_hashes", s.source_hashes},
               {"best_validation", s.best_validation},
               {"validation", s.validation},
               {"tokens", s.tokens},
@@ -93,6 +94,7 @@ TrainerState read_state(const std::string& directory) {
     state.step = s.at("step").get<int64_t>();
     state.loader = {s.at("loader").at("epoch").get<int64_t>(), s.at("loader").at("position").get<int64_t>()};
     state.data_fingerprint = std::stoull(s.at("data_fingerprint").get<std::string>(), nullptr, 16);
+    state.source_hashes = s.at("source_hashes").get<std::vector<uint64_t>>();
     state.best_validation = s.at("best_validation").get<double>();
     state.validation = s.at("validation").get<double>();
     state.tokens = s.at("tokens").get<double>();

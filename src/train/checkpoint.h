@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "data/loader.h"
 #include "model/model.h"
@@ -17,10 +18,11 @@ struct TrainerState {
   int64_t step = 0;  // steps done
   data::LoaderState loader;
   uint64_t data_fingerprint = 0;
-  double best_validation = 0;  // bits per byte; 0: none yet
-  double validation = 0;       // the same, measured after exactly this step; 0: not measured
-  double tokens = 0;           // of all steps done, those of batches left out not counted
-  int64_t skipped = 0;         // batches left out (on_spike)
+  std::vector<uint64_t> source_hashes;  // RunData::source_hashes
+  double best_validation = 0;           // bits per byte; 0: none yet
+  double validation = 0;                // the same, measured after exactly this step; 0: not measured
+  double tokens = 0;                    // of all steps done, those of batches left out not counted
+  int64_t skipped = 0;                  // batches left out (on_spike)
   LossTrend trend;
 };
 

@@ -8,7 +8,10 @@ namespace frugal::train {
 CheckpointWriter::CheckpointWriter(CheckpointSource source, int64_t keep, Dtype moments, bool copies,
                                    Watchdog* watchdog)
     : source_(std::move(source)), keep_(keep), watchdog_(watchdog) {
-  if (copies) copy_ = aligned_array<std::byte>(copy_bytes(source_.model->table.elements, moments));
+  if (!copies) return;
+  const int64_t bytes = copy_bytes(source_.model->table.elements, moments);
+  copy_ = aligned_array<std::byte>(bytes);
+  std::memset(copy_.get(), 0, static_cast<size_t>(bytes));  // its page faults are not the first save's
 }
 
 CheckpointWriter::~CheckpointWriter() {

@@ -24,11 +24,11 @@ std::vector<GradientGroup> gradient_groups(const model::ModelConfig& config, con
   return groups;
 }
 
-std::vector<double> group_gradient_norms(kernels::Ctx& ctx, const float* grads,
-                                         const std::vector<GradientGroup>& groups) {
-  std::vector<double> norms;
-  for (const GradientGroup& g : groups) norms.push_back(gradient_norm(ctx, grads + g.begin, g.end - g.begin));
-  return norms;
+void group_gradient_norms(kernels::Ctx& ctx, const float* grads, const std::vector<GradientGroup>& groups,
+                          std::vector<double>* norms) {
+  norms->clear();
+  for (const GradientGroup& g : groups)
+    norms->push_back(gradient_norm(ctx, grads + g.begin, g.end - g.begin));
 }
 
 }  // namespace frugal::train

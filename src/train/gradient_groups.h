@@ -16,8 +16,9 @@ struct GradientGroup {
 // In the table's order; together they cover it.
 std::vector<GradientGroup> gradient_groups(const model::ModelConfig& config, const model::ParamTable& table);
 
-// Per group, summed as gradient_norm does it (train/optimizer.h), blocks counted from the group's start.
-std::vector<double> group_gradient_norms(kernels::Ctx& ctx, const float* grads,
-                                         const std::vector<GradientGroup>& groups);
+// One norm per group, summed as gradient_norm does it (train/optimizer.h), blocks counted from the group's
+// start.
+void group_gradient_norms(kernels::Ctx& ctx, const float* grads, const std::vector<GradientGroup>& groups,
+                          std::vector<double>* norms);
 
 }  // namespace frugal::train

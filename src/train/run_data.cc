@@ -1,5 +1,7 @@
 #include "train/run_data.h"
 
+#include <xxhash.h>
+
 #include <utility>
 
 #include "base/error.h"
@@ -89,14 +91,17 @@ data::Document decoded(const data::ShardSet& set, const data::DocumentRecord& re
   return document;
 }
 
-// One rule for texts and shards: data::split_documents.
-void split_inputs(std::vector<Input>* inputs, const Recipe& recipe) {
+// One rule for texts and shards: data::split_documents. Returns a hash of every input's texts.
+std::vector<uint64_t> split_inputs(std::vector<Input>* inputs, const Recipe& recipe) {
   std::vector<data::DocumentKey> keys;
+  std::vector<uint64_t> hashes;
   for (const Input& input : *inputs) {
+    const size_t first = keys.size();
     for (const data::Document& d : input.train) keys.push_back({data::text_hash(d.text), d.text.size()});
     for_each_document(input.shards, [&](const data::DocumentRecord& r, auto, auto) {
       keys.push_back({r.hash, r.text_bytes});
     });
+    hashes.push_back(XXH64(keys.data() + first, (keys.size() - first) * sizeof keys[0], 0));
   }
   if (keys.size() == 1 && recipe.validation_fraction > 0) {
     for (Input& input : *inputs) {
@@ -108,7 +113,7 @@ void split_inputs(std::vector<Input>* inputs, const Recipe& recipe) {
       input.train = std::move(corpus.train);
       input.validation = std::move(corpus.validation);
     }
-    return;
+    return hashes;
   }
   std::vector<bool> chosen(keys.size(), false);
   if (recipe.validation_fraction > 0)
@@ -122,6 +127,7 @@ void split_inputs(std::vector<Input>* inputs, const Recipe& recipe) {
       input.in_validation.push_back(chosen[at++]);
     });
   }
+  return hashes;
 }
 
 text::Tokenizer train_on(const std::vector<Input>& inputs, const Recipe& recipe) {
@@ -203,7 +209,7 @@ RunData load_run_data(const Recipe& recipe, const std::string& tokenizer_source)
   data::check_fraction(recipe.validation_fraction);  // before reading gigabytes
   RunData run;
   std::vector<Input> inputs = read_inputs(recipe, &run.report);
-  split_inputs(&inputs, recipe);
+  run.source_hashes = split_inputs(&inputs, recipe);
   run.tokenizer = std::make_unique<text::Tokenizer>(choose_tokenizer(inputs, recipe, tokenizer_source));
   check_tokenizer(*run.tokenizer, recipe);
   const data::TextEncoder encoder = data::encoder_of(*run.tokenizer, recipe.fim_rate);

@@ -17,7 +17,8 @@ struct RunData {
   data::Rows validation_rows;
   double validation_bytes = 0;  // UTF-8 bytes of the validation part
   int64_t validation_documents = 0, validation_tokens = 0;
-  data::ReadReport report;  // of the texts
+  data::ReadReport report;              // of the texts
+  std::vector<uint64_t> source_hashes;  // of all texts of every entry of recipe.data
 };
 
 data::CorpusOptions corpus_options(const Recipe& recipe);

@@ -20,15 +20,15 @@
 namespace frugal::train {
 
 namespace {
-std::vector<double> load_ratio(const ExpertCounts& counts) {
-  std::vector<double> ratios;
+// Busiest expert / mean, per layer.
+void load_ratios(const ExpertCounts& counts, std::vector<double>* ratios) {
+  ratios->clear();
   for (const auto& c : counts) {
     int64_t total = 0;
     for (const int64_t n : c) total += n;
     const double mean = static_cast<double>(total) / static_cast<double>(c.size());
-    ratios.push_back(static_cast<double>(*std::max_element(c.begin(), c.end())) / mean);
+    ratios->push_back(static_cast<double>(*std::max_element(c.begin(), c.end())) / mean);
   }
-  return ratios;
 }
 }  // namespace
 
@@ -82,9 +82,7 @@ std::unique_ptr<Trainer> Trainer::resume(const std::string& directory,
   t->load_data(directory + "/tokenizer");
   t->build();
   t->state_ = load_checkpoint(t->ctx_, checkpoint, t->model_.get(), t->optimizer_.get());
-  if (t->state_.data_fingerprint != t->loader_->fingerprint())
-    fail(directory, "the data, the sequence length or the seed differ from those the run started with",
-         "restore the files and settings of " + directory + "/recipe.toml");
+  t->check_same_data();
   t->loader_->restore(t->state_.loader);
   t->writer_->found(checkpoint);
   if (t->state_.step > recipe.steps)
@@ -96,6 +94,26 @@ std::unique_ptr<Trainer> Trainer::resume(const std::string& directory,
   return t;
 }
 
+// The data of the resumed run are those it started with.
+void Trainer::check_same_data() const {
+  const std::string remedy = "restore the files and settings of " + recipe_.out + "/recipe.toml";
+  const std::vector<uint64_t>& before = state_.source_hashes;
+  if (before.size() != source_hashes_.size())
+    fail(recipe_.out,
+         fmt::format("data names {} sources, the run started with {}", source_hashes_.size(), before.size()),
+         remedy);
+  std::string changed;
+  for (size_t i = 0; i < before.size(); ++i)
+    if (before[i] != source_hashes_[i]) changed += (changed.empty() ? "" : ", ") + recipe_.data[i];
+  if (!changed.empty())
+    fail(recipe_.out, "the data differ from those the run started with: " + changed, remedy);
+  if (state_.data_fingerprint != loader_->fingerprint())
+    fail(recipe_.out,
+         "the tokenizer or settings of the data, the sequence length or the seed differ from those the run "
+         "started with",
+         remedy);
+}
+
 void Trainer::load_data(const std::string& tokenizer_source) {
   watchdog_.phase(Track::kMain, "reading the data");
   RunData data = load_run_data(recipe_, tokenizer_source);
@@ -104,6 +122,7 @@ void Trainer::load_data(const std::string& tokenizer_source) {
   loader_ = std::move(data.loader);
   validation_rows_ = std::move(data.validation_rows);
   validation_bytes_ = data.validation_bytes;
+  source_hashes_ = std::move(data.source_hashes);
   recipe_.model.bos_token_id = tokenizer_->bos_id();
   recipe_.model.eos_token_ids.clear();
   if (tokenizer_->eos_id() >= 0) recipe_.model.eos_token_ids.push_back(tokenizer_->eos_id());
@@ -137,8 +156,8 @@ StateValues Trainer::values() const {
   return {model_->masters(), optimizer_->exp_avg(), optimizer_->exp_avg_sq(), optimizer_->moments()};
 }
 
-// Loss and gradients of a batch; nothing of the model has changed yet.
-StepReport Trainer::compute(const data::Batch& batch, ExpertCounts* counts) {
+// Loss and gradients of a batch, into report_; nothing of the model has changed yet.
+void Trainer::compute(const data::Batch& batch) {
   const int64_t rows = rows_per_pass(recipe_), length = recipe_.sequence_length, width = length + 2;
   model::ObjectiveArgs args;
   args.mtp_lambda = mtp_lambda_at(recipe_, state_.step);
@@ -149,34 +168,35 @@ StepReport Trainer::compute(const data::Batch& batch, ExpertCounts* counts) {
   ctx_.pool.parallel_for(model_->table.elements, [&](int64_t begin, int64_t end, int) {
     std::memset(grads_.get() + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
   });
-  StepReport report;
-  counts->clear();
+  StepReport& report = report_;
+  report.loss = report.mtp_loss = report.balance = 0;
   for (int64_t row = 0; row < recipe_.batch; row += rows) {
     args.input = {batch.tokens.data() + row * width, rows, length};
     const model::ObjectiveResult& r = objective_->run(ctx_, *model_, args);
     report.loss += r.nll;
     report.mtp_loss += r.mtp_nll;
     report.balance += r.balance;
-    if (counts->empty())
-      *counts = r.expert_counts;
-    else
-      for (size_t l = 0; l < counts->size(); ++l)
-        for (size_t e = 0; e < (*counts)[l].size(); ++e) (*counts)[l][e] += r.expert_counts[l][e];
+    if (row == 0) {
+      report.expert_tokens = r.expert_counts;
+      continue;
+    }
+    for (size_t l = 0; l < report.expert_tokens.size(); ++l)
+      for (size_t e = 0; e < report.expert_tokens[l].size(); ++e)
+        report.expert_tokens[l][e] += r.expert_counts[l][e];
   }
   report.loss /= static_cast<double>(std::max<int64_t>(1, args.main_targets));
   report.mtp_loss /= static_cast<double>(std::max<int64_t>(1, args.mtp_targets));
-  return report;
 }
 
-StepReport Trainer::step() {
-  std::vector<SkippedBatch> skipped;
+const StepReport& Trainer::step() {
+  StepReport& report = report_;
+  report.skipped.clear();
   for (;;) {
     const data::LoaderState before = loader_->state();
     watchdog_.phase(Track::kMain, "reading the next batch of data");
-    const data::Batch batch = loader_->next();
+    const data::Batch& batch = loader_->next();
     watchdog_.phase(Track::kMain, "computing a training step");
-    ExpertCounts counts;
-    StepReport report = compute(batch, &counts);
+    compute(batch);
     const double limit = recipe_.on_spike == "ignore" ? spike_limit({}, 0)
                                                       : spike_limit(state_.trend, recipe_.spike_threshold);
     const bool good_loss =
@@ -189,15 +209,13 @@ StepReport Trainer::step() {
                                                     report.learning_rate, state_.step + 1)
                                  : gradient_norm(ctx_, grads_.get(), model_->table.elements);
     if (!good_loss || !std::isfinite(report.grad_norm)) {
-      skipped.push_back({report.loss, report.grad_norm, before, what_is_wrong(batch, report, limit)});
-      refuse_or_skip(skipped);
+      report.skipped.push_back({report.loss, report.grad_norm, before, what_is_wrong(batch, report, limit)});
+      refuse_or_skip(report.skipped);
       continue;
     }
-    update_router_bias(*model_, counts, bias_update_speed_at(recipe_, state_.step));
-    report.grad_norms = group_gradient_norms(ctx_, grads_.get(), gradient_groups_);
-    report.expert_load = load_ratio(counts);
-    report.expert_tokens = std::move(counts);
-    report.skipped = std::move(skipped);
+    update_router_bias(*model_, report.expert_tokens, bias_update_speed_at(recipe_, state_.step));
+    group_gradient_norms(ctx_, grads_.get(), gradient_groups_, &report.grad_norms);
+    load_ratios(report.expert_tokens, &report.expert_load);
     ++state_.step;
     state_.tokens += static_cast<double>(recipe_.batch * recipe_.sequence_length);
     state_.skipped += static_cast<int64_t>(report.skipped.size());
@@ -289,7 +307,9 @@ void Trainer::fit_steps_to_minutes() {
 
 void Trainer::fill_state() {
   state_.loader = loader_->state();
-  if (state_.data_fingerprint == 0) state_.data_fingerprint = loader_->fingerprint();
+  if (state_.data_fingerprint != 0) return;
+  state_.data_fingerprint = loader_->fingerprint();
+  state_.source_hashes = source_hashes_;
 }
 
 void Trainer::save(bool prune) {
@@ -316,7 +336,7 @@ bool Trainer::run(const RunView& view) {
   }
   while (state_.step < recipe_.steps && !interrupt.interrupted()) {
     const auto step_start = std::chrono::steady_clock::now();
-    const StepReport r = step();
+    const StepReport& r = step();
     const double seconds = seconds_since(step_start);
     step_seconds = step_seconds == 0 ? seconds : 0.9 * step_seconds + 0.1 * seconds;
     smooth_loss_ = smooth_loss_ == 0 ? r.loss : 0.95 * smooth_loss_ + 0.05 * r.loss;

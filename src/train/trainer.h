@@ -64,8 +64,10 @@ class Trainer {
 
   // Until recipe.steps. False: SIGINT or SIGTERM ended it after a step, which is saved.
   bool run(const RunView& view = {});
-  // Throws Error when loss or gradients are bad (recipe.on_spike): then nothing has changed.
-  StepReport step();
+  // Throws Error when loss or gradients are bad (recipe.on_spike): then nothing has changed. The report is
+  // valid until the next step. After the first steps it takes no memory from the system, the start of an
+  // epoch apart.
+  const StepReport& step();
   Validation validate();
   // Continues recipe.sample_prompt; seed and weights decide the text.
   std::string sample_text();
@@ -82,6 +84,7 @@ class Trainer {
  private:
   explicit Trainer(const Recipe& recipe);
   void load_data(const std::string& tokenizer_source);
+  void check_same_data() const;
   void build();
   int64_t checkpoint_bytes_of_run() const;
   StateValues values() const;
@@ -90,7 +93,7 @@ class Trainer {
   void log_step(const StepReport& report, double seconds, const RunView& view);
   void log_experts(const StepReport& report, const RunView& view);
   double peak_share(double tokens_per_second) const;
-  StepReport compute(const data::Batch& batch, ExpertCounts* counts);
+  void compute(const data::Batch& batch);
   std::string what_is_wrong(const data::Batch& batch, const StepReport& report, double limit);
   void refuse_or_skip(const std::vector<SkippedBatch>& skipped);
   std::string save_good_state();
@@ -110,10 +113,12 @@ class Trainer {
   std::unique_ptr<data::Loader> loader_;
   data::Rows validation_rows_;
   double validation_bytes_ = 0;
+  std::vector<uint64_t> source_hashes_;
   std::unique_ptr<model::Model> model_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<model::Objective> objective_;
   AlignedPtr<float> grads_;
+  StepReport report_;  // of the last step
   std::vector<GradientGroup> gradient_groups_;
   double peak_flops_ = 0;  // measured when a run starts
   RunLog log_;

@@ -11,12 +11,13 @@ on_terminal() {
   shift
   timeout 60 script -qefc "stty cols $columns rows 40; exec env TERM=xterm LC_ALL=C.UTF-8 $*" /dev/null >screen
 }
-# wait_for TEXT: until the screen shows it; keys that come too early meet no editor. Gives up after half a minute.
-wait_for() {
+need_terminal() { command -v script >/dev/null || skip "no \`script\` command for a pseudo-terminal"; }
+
+# on_screen TEXT: waits until the screen shows it; keys that come too early meet no editor. Gives up after half a minute.
+on_screen() {
   local tries=0
   until grep -qF -e "$1" screen 2>/dev/null || [ $((tries += 1)) -gt 300 ]; do sleep 0.1; done
 }
-need_terminal() { command -v script >/dev/null || skip "no \`script\` command for a pseudo-terminal"; }
 
 case_chat_lines() {
   say "What is 1 + 1?" "And 2?"
@@ -75,8 +76,8 @@ case_chat_refuses() {
 case_chat_terminal() {
   need_terminal
   # An empty line, then a question corrected with the backspace key, then the end of input.
-  { wait_for "/help lists"; sleep 0.5; printf '\n'; wait_for "tok/s"; sleep 0.5; printf 'Hellp\177o\n'; sleep 1; printf '/exact\n'
-    wait_for "bits differ"; sleep 0.5; printf '\004'; } |
+  { on_screen "/help lists"; sleep 0.5; printf '\n'; on_screen "tok/s"; sleep 0.5; printf 'Hellp\177o\n'; sleep 1; printf '/exact\n'
+    on_screen "bits differ"; sleep 0.5; printf '\004'; } |
     on_terminal 80 "$FRUGAL" chat "$base" --temperature 0 -n 12
   mentions screen "/help lists the commands|the solver says|0 of"
   [ "$(grep -c 'tok/s' screen)" = 2 ] || { cat -v screen; die "not two answers"; }
@@ -85,7 +86,7 @@ case_chat_terminal() {
 # Ctrl-C while an answer streams stops the answer; at the prompt it drops the line. The program goes on.
 case_chat_ctrl_c() {
   need_terminal
-  { wait_for "/help lists"; sleep 0.5; printf 'half a line\003'; sleep 0.5; printf '/set\n'; wait_for "temperature="; sleep 0.5
+  { on_screen "/help lists"; sleep 0.5; printf 'half a line\003'; sleep 0.5; printf '/set\n'; on_screen "temperature="; sleep 0.5
     printf '\004'; } |
     on_terminal 80 "$FRUGAL" chat "$base" --temperature 0
   mentions screen "temperature=0 "

@@ -50,6 +50,14 @@ make_fixtures() {
       sample_tokens=8 >"$work/base.log" 2>&1 && [ -d "$checkpoint" ] || { cat "$work/base.log"; return 1; }
 }
 
+# wait_for PID PATH: until it exists; fails if the process ends before.
+wait_for() {
+  while [ ! -e "$2" ]; do
+    kill -0 "$1" 2>/dev/null || { cat err; die "the run ended before $2 existed"; }
+    sleep 0.01
+  done
+}
+
 # runs STATUS COMMAND...: the command must end with that exit status; its output lies in ./out and ./err.
 runs() {
   local expected=$1 status=0

@@ -79,7 +79,7 @@ case_demo_terminal() {
   tiny_recipe
   for columns in 80 40; do
     rm -rf runs screen
-    { wait_for "/help lists"; sleep 0.5; printf '/quit\n'; sleep 0.5; printf '\004'; } |
+    { on_screen "/help lists"; sleep 0.5; printf '/quit\n'; sleep 0.5; printf '\004'; } |
       on_terminal $columns "'$FRUGAL'" demo --recipe "$tiny" --documents 2000 --questions 16 --threads 1 --minutes 0.05
     mentions screen "loss|left|exact match|/help lists the commands"
   done

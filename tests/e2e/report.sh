@@ -71,9 +71,9 @@ case_report_resume() {
 # Made anew beside a trainer that is at work, the page says so; after its death it does not.
 case_report_running() {
   local pid
-  train out=run steps=1000000 save_every=10 >out 2>err &
+  train out=run steps=1000000 save_every=500000 >out 2>err &
   pid=$!
-  wait_for $pid run/checkpoints/step-00000010
+  wait_for $pid run/log.jsonl
   runs 0 "$FRUGAL" report run --out beside.html
   mentions beside.html '"state":"running"'
   kill_hard $pid

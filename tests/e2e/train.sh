@@ -91,13 +91,6 @@ case_same_bits_levels() {
   [ -n "$first" ] || die "no level runs here"
 }
 
-# wait_for PID PATH: until it exists; fails if the process ends before.
-wait_for() {
-  while [ ! -e "$2" ]; do
-    kill -0 "$1" 2>/dev/null || { cat err; die "the run ended before $2 existed"; }
-    sleep 0.01
-  done
-}
 case_resume_after_kill() {
   local settings="steps=400 save_every=40 keep_checkpoints=20 eval_every=100" pid at
   runs 0 train out=whole $settings
