@@ -48,7 +48,7 @@ TEST(Tree, IncludesFollowTheArrows) {
       {"infer", {"base", "kernels", "model"}},
       {"train", {"base", "kernels", "model", "infer", "text", "data"}},
       {"eval", {"base", "kernels", "model", "infer", "text", "data", "train"}},
-      {"cost", {"base", "kernels", "model"}},
+      {"cost", {"base", "kernels", "model", "infer"}},
       {"report", {"base", "kernels", "model", "train", "cost"}},
       {"cli", {"cost", "base", "kernels", "model", "infer", "text", "data", "train", "eval", "report"}},
   };

@@ -108,7 +108,7 @@ FileWriter::FileWriter(const std::string& path, PageCache cache) : path_(path) {
     fd_ = ::open(path.c_str(), flags | O_DIRECT, 0644);
     if (fd_ >= 0) block_ = aligned_array<std::byte>(kBlockBytes);
   }
-  if (fd_ < 0) fd_ = ::open(path.c_str(), flags, 0644);
+  if (fd_ < 0 && (cache == PageCache::kKeep || errno == EINVAL)) fd_ = ::open(path.c_str(), flags, 0644);
   if (fd_ < 0) fail_errno(path, "create", errno);
 }
 

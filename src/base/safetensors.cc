@@ -114,7 +114,7 @@ const Tensor& SafetensorsFile::at(const std::string& name) const {
 }
 
 namespace {
-// Header length and header, padded to 8 bytes; *data_bytes: of all tensors.
+// Header length and header, padded so that the tensors begin at a multiple of 64; *data_bytes: of all tensors.
 std::string header_bytes(const std::vector<TensorEntry>& entries,
                          const std::map<std::string, std::string>& metadata, int64_t* data_bytes) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
@@ -127,7 +127,7 @@ std::string header_bytes(const std::vector<TensorEntry>& entries,
     offset += e.bytes();
   }
   std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');
+  text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');
   const uint64_t length = text.size();
   *data_bytes = offset;
   return std::string(reinterpret_cast<const char*>(&length), 8) + text;

@@ -37,7 +37,7 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-// Writes and syncs a new file; tensors in the given order, header padded to 8 bytes.
+// Writes and syncs a new file; tensors in the given order, which begin at a multiple of 64 bytes.
 void write_safetensors(const std::string& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata);
 

@@ -1,5 +1,6 @@
 // frugal bench: kernels as shares of this machine's limits. frugal bench --floor RECIPE: a training step
-// beside the least time that this machine could take for it.
+// beside the least time that this machine could take for it. frugal bench MODEL: prefill and decode
+// (bench_model.cc).
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "base/rng.h"
+#include "cli/bench_model.h"
 #include "cli/commands.h"
 #include "cost/kernel_bench.h"
 #include "cost/step_floor.h"
@@ -30,6 +32,7 @@ struct Options {
   bool floor = false, profile = false, json = false;
   std::string trace;
   int steps = 5, threads = 0;
+  ModelBenchArguments model;
 };
 
 // A step on random tokens: what is measured does not depend on which.
@@ -226,21 +229,25 @@ void run_kernels(const Options& o) {
 
 void run(const Options& o) {
   if (o.floor) return run_floor(o);
-  if (!o.words.empty())
-    fail(o.words[0], "is not something that bench measures", "for a recipe's step use --floor");
-  run_kernels(o);
+  if (o.words.empty()) return run_kernels(o);
+  if (o.words.size() > 1 || !std::filesystem::is_directory(o.words[0]))
+    fail(o.words.back(), "is not something that bench measures",
+         "give a model directory; for a recipe's step use --floor");
+  bench_model_directory(o.words[0], o.model, o.threads, o.json);
 }
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
-  CLI::App* c = app.add_subcommand("bench", "measure this machine: frugal bench, frugal bench --floor nano");
+  CLI::App* c = app.add_subcommand(
+      "bench", "measure this machine: frugal bench, frugal bench MODEL, frugal bench --floor nano");
   auto o = std::make_shared<Options>();
-  c->add_option("recipe", o->words, "RECIPE (file or preset), then key=value settings");
+  c->add_option("recipe", o->words, "model directory; with --floor a recipe, then key=value settings");
   auto* floor =
       c->add_flag("--floor", o->floor, "a training step's profile, and the least time it could take");
   c->add_flag("--profile", o->profile, "products by weight, row operations by kind")->needs(floor);
   c->add_option("--trace", o->trace, "write the time line here, for ui.perfetto.dev")->needs(floor);
-  c->add_flag("--json", o->json, "kernels: one object per line")->excludes(floor);
+  c->add_flag("--json", o->json, "one object per line")->excludes(floor);
+  add_model_bench_options(c, &o->model);
   c->add_option("--steps", o->steps, "timed steps; the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

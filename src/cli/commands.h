@@ -32,6 +32,7 @@ void add_demo_command(CLI::App& app);
 void add_chat_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
-void add_convert_command(CLI::App& app);
+void add_convert_command(CLI::App& app);  // and quantize
+void add_synth_command(CLI::App& app);
 
 }  // namespace frugal::cli

@@ -1,5 +1,5 @@
-// frugal convert IN OUT --dtype bf16|f32|fp8: a model directory in another stored format, sharded, with
-// checksums.
+// frugal convert IN OUT --dtype bf16|f32|fp8 and frugal quantize IN OUT --format int8|int4: a model directory
+// in another stored format, sharded, with checksums.
 #include "model/convert.h"
 
 #include <CLI/CLI.hpp>
@@ -10,26 +10,43 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
+#include "base/math64.h"
 #include "base/memory.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/model_argument.h"
+#include "cli/stored_format.h"
+#include "eval/divergence.h"
+#include "text/tokenizer.h"
 
 namespace frugal::cli {
 
 namespace {
 struct Options {
-  std::string from, to, dtype, shard_size = "5GB";
+  std::string from, to, format, shard_size = "5GB", evaluate;
+  int64_t evaluate_tokens = 4096;
   int threads = 0;
   bool verify = false;
 };
 
-model::StoredFormat format_argument(const std::string& dtype) {
-  if (dtype == "f32") return model::StoredFormat::kF32;
-  if (dtype == "bf16") return model::StoredFormat::kBF16;
-  if (dtype == "fp8") return model::StoredFormat::kFP8;
-  fail("--dtype", "'" + dtype + "' is not a stored format", "use bf16, f32 or fp8");
+// Two commands with one body.
+struct Command {
+  const char *name, *what, *option, *formats;
+  bool integers;
+};
+constexpr Command kConvert = {"convert", "write a model directory in another stored format: bf16, f32 or fp8",
+                              "--dtype", "bf16, f32, or fp8 (e4m3 in blocks of 128 x 128)", false};
+constexpr Command kQuantize = {"quantize", "write a model directory with int8 or int4 weights", "--format",
+                               "int8 or int4 (groups of 128 with a scale)", true};
+
+model::StoredFormat format_argument(const Command& command, const std::string& name) {
+  const model::StoredFormat format = stored_format(command.option, name);
+  if ((model::bits_of(format) > 0) != command.integers)
+    fail(command.option, "'" + name + "' is not one of this command's formats",
+         fmt::format("use {}", command.formats));
+  return format;
 }
 
 // "5GB", "500MB", "2GiB", a plain number of bytes.
@@ -69,8 +86,29 @@ class View {
   std::chrono::steady_clock::time_point start_;
 };
 
-void run(const Options& o) {
-  const model::ConvertOptions options{format_argument(o.dtype), size_argument(o.shard_size), o.verify};
+// What the new format costs on a text, in rows of 512 tokens.
+void evaluate(kernels::Ctx& ctx, const Options& o) {
+  const std::string from = model_directory(o.from);
+  const text::Tokenizer tokenizer = text::Tokenizer::load(from);
+  std::vector<int32_t> ids = tokenizer.encode(read_file(o.evaluate));
+  ids.resize(std::min(ids.size(), static_cast<size_t>(o.evaluate_tokens) + 1));
+  constexpr int64_t kLength = 512;
+  const auto load = [&](const std::string& directory) {
+    return model::load_model(ctx, directory,
+                             {.operand = model::stored_operand(model::load_config(directory))});
+  };
+  const auto original = load(from), changed = load(o.to);
+  const int64_t length = std::min(kLength, original->config.max_position_embeddings);
+  const eval::Divergence d = eval::divergence(ctx, *original, *changed, ids, length);
+  std::printf(
+      "%s, %lld tokens: perplexity %.4f -> %.4f (%+.2f %%), KL %.5f nats per token, top-1 equal %.2f %%\n",
+      o.evaluate.c_str(), static_cast<long long>(d.tokens), exp64(d.nll), exp64(d.changed_nll),
+      100 * (exp64(d.changed_nll - d.nll) - 1), d.kl, 100 * d.top1);
+}
+
+void run(const Command& command, const Options& o) {
+  const model::ConvertOptions options{format_argument(command, o.format), size_argument(o.shard_size),
+                                      o.verify};
   kernels::Ctx ctx(o.threads);
   const auto start = std::chrono::steady_clock::now();
   model::ConvertReport report;
@@ -87,23 +125,38 @@ void run(const Options& o) {
        report.tensors, mb, report.shards, report.shards == 1 ? "" : "s", o.to, format_seconds(seconds),
        mb / seconds, static_cast<double>(peak_memory_bytes()) * 1e-6,
        o.verify ? "; read back, every checksum holds" : "", carried);
+  if (!o.evaluate.empty()) evaluate(ctx, o);
 }
 }  // namespace
 
-void add_convert_command(CLI::App& app) {
+namespace {
+void add(CLI::App& app, const Command& command) {
   auto o = std::make_shared<Options>();
-  CLI::App* c =
-      app.add_subcommand("convert", "write a model directory in another stored format: bf16, f32 or fp8");
+  CLI::App* c = app.add_subcommand(command.name, command.what);
   c->add_option("in", o->from, "model or run directory")->required();
   c->add_option("out", o->to, "directory to write; must not exist")->required();
-  c->add_option("--dtype", o->dtype, "bf16, f32, or fp8 (e4m3 in blocks of 128 x 128)")->required();
+  c->add_option(command.option, o->format, command.formats)->required();
   c->add_option("--shard-size", o->shard_size, "most tensor bytes of a file: 5GB, 500MB, 2GiB, ...")
       ->capture_default_str();
   c->add_option("--threads", o->threads, "threads; 0: as many as the process may use")
       ->check(CLI::Range(0, 1024));
   c->add_flag("--verify", o->verify,
               "read everything back and compare checksums before the directory appears");
-  c->callback([o] { run(*o); });
+  if (command.integers) {
+    c->add_option("--evaluate", o->evaluate,
+                  "text file: perplexity, KL divergence and agreement with the original")
+        ->check(CLI::ExistingFile);
+    c->add_option("--evaluate-tokens", o->evaluate_tokens, "of the text, at most")
+        ->capture_default_str()
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  }
+  c->callback([&command, o] { run(command, *o); });
+}
+}  // namespace
+
+void add_convert_command(CLI::App& app) {
+  add(app, kConvert);
+  add(app, kQuantize);
 }
 
 }  // namespace frugal::cli

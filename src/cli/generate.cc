@@ -20,7 +20,7 @@ namespace frugal::cli {
 
 namespace {
 struct Options {
-  std::string model, prompt, attention = "expanded", precision;
+  std::string model, prompt, attention, precision;
   infer::SamplingParams sampling;
   int64_t max_tokens = 256, context = 0;
   int threads = 0;
@@ -79,8 +79,6 @@ void emit(const std::string& text) {
 
 void run(const Options& o) {
   const std::string directory = model_directory(o.model);
-  if (o.attention != "expanded" && o.attention != "absorbed")
-    fail("--attention", "'" + o.attention + "' is not a form", "use expanded or absorbed");
   infer::check_sampling(o.sampling);
   if (o.max_tokens < 0)
     fail("--max-tokens", fmt::format("{} is negative", o.max_tokens),
@@ -95,7 +93,7 @@ void run(const Options& o) {
   check_tokenizer(tokenizer, config, directory);
   infer::Request request = make_request(o, config, tokenizer, prompt);
   infer::EngineOptions options;
-  options.absorbed = o.attention == "absorbed";
+  options.absorbed = absorbed_argument(o.attention, config);
   options.max_batch_tokens = 512;
   if (o.context > config.max_position_embeddings)
     fail("--ctx-size",
@@ -169,8 +167,9 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--stop", o->stop, "stop before this text; may be repeated");
   c->add_option("-c,--ctx-size", o->context,
                 "positions of the cache; 0: what the prompt and --max-tokens need");
-  c->add_option("--attention", o->attention, "cache form of generated tokens: expanded or absorbed")
-      ->capture_default_str();
+  c->add_option(
+      "--attention", o->attention,
+      "cache form of generated tokens: expanded or absorbed; default: expanded, absorbed for int8 and int4");
   c->add_option("--precision", o->precision, "bf16 or f32; default: as stored");
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()

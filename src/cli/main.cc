@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   frugal::cli::add_eval_command(app);
   frugal::cli::add_inspect_command(app);
   frugal::cli::add_convert_command(app);
+  frugal::cli::add_synth_command(app);
   frugal::cli::add_verify_command(app);
   frugal::cli::add_bench_command(app);
   try {

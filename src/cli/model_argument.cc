@@ -13,6 +13,13 @@ std::string model_directory(const std::string& path) {
   return train::newest_checkpoint(path);
 }
 
+bool absorbed_argument(const std::string& attention, const model::ModelConfig& config) {
+  if (attention.empty()) return config.bits > 0;
+  if (attention != "expanded" && attention != "absorbed")
+    fail("--attention", "'" + attention + "' is not a form", "use expanded or absorbed");
+  return attention == "absorbed";
+}
+
 kernels::Operand operand_argument(const std::string& precision, const model::ModelConfig& config) {
   if (precision.empty()) return model::stored_operand(config);
   if (precision != "bf16" && precision != "f32")

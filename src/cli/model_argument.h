@@ -15,6 +15,8 @@ namespace frugal::cli {
 std::string model_directory(const std::string& path);
 
 // "bf16", "f32", or "" for what the config says. Throws Error for anything else.
+// --attention expanded or absorbed. Empty: absorbed for weights of integers, whose cache would dwarf them.
+bool absorbed_argument(const std::string& attention, const model::ModelConfig& config);
 kernels::Operand operand_argument(const std::string& precision, const model::ModelConfig& config);
 
 // Throws Error if the tokenizer has ids that the model has not.

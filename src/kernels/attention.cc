@@ -26,8 +26,9 @@ void put(Operand operand, std::byte* panel, int64_t at, float x) {
   }
 }
 
-enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState };
+enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState, kSlotValues };
 static_assert(kPageTokens == kKeyBlock);
+constexpr int64_t kHeadRows = 4;    // heads of a block of one token, at least: rows of a tile
 constexpr int64_t kQueryRows = 48;  // rows per pass over the keys: four panels; more would waste causal work
 }  // namespace
 
@@ -35,6 +36,7 @@ int64_t PageLayout::key_bytes() const {
   return kPageTokens / kPanelCols * padded(key_dim, operand) * kPanelCols * width(operand);
 }
 int64_t PageLayout::value_bytes() const {
+  if (values_in_keys) return 0;
   return round_up(value_dim, kPanelCols) * kPageTokens * width(operand);
 }
 
@@ -51,6 +53,7 @@ void write_token(const PageWrite& w, int64_t t) {
     std::byte* panel = head + slot / kPanelCols * key_panel;
     for (int64_t k = 0; k < l.key_dim; ++k)
       put(l.operand, panel, panel_at(l.operand, slot % kPanelCols, k), key[k]);
+    if (l.values_in_keys) continue;
     const float* value = w.values + t * w.value_stride + g * w.value_head_stride;
     for (int64_t j = 0; j < l.value_dim; ++j)
       put(l.operand, head + l.key_bytes() + j / kPanelCols * value_panel,
@@ -68,6 +71,7 @@ void write_page(const Level& level, const PageWrite& w, int64_t t) {
     for (int64_t half = 0; half < kPageTokens; half += kPanelCols)
       level.pack_b_rows(w.keys + (t + half) * w.key_stride + g * l.key_dim, w.key_stride, kPanelCols,
                         l.key_dim, l.operand, head + half * l.key_bytes() / kPageTokens);
+    if (l.values_in_keys) continue;
     std::byte* values = head + l.key_bytes();
     for (int64_t j = 0; j < l.value_dim;
          j += kPanelCols, values += kPageTokens * kPanelCols * width(l.operand))
@@ -115,11 +119,24 @@ void read_key(const PageLayout& l, const std::byte* page, int64_t slot, int64_t 
 }
 
 namespace {
-// Up to kQueryRows queries of one sequence and head.
+// Up to kQueryRows queries of one sequence: of one head and successive tokens, or, where heads share their
+// keys, of one token and successive heads, so that keys are read once for many rows.
 struct QueryBlock {
   const AttentionSequence* sequence;
-  int64_t head, first, rows;  // rows [first, first + rows) of the sequence's chunk
+  int64_t head, first, rows;  // first head; first token of the sequence's chunk
+  bool by_head;
 };
+
+// The values of a page of keys that begin with them.
+const std::byte* make_values(Ctx& ctx, int thread, const PageLayout& l, const std::byte* keys) {
+  const int64_t bytes = kPageTokens * kPanelCols * width(l.operand);
+  const int64_t key_panel = l.key_bytes() / (kPageTokens / kPanelCols);
+  std::byte* values =
+      ctx.scratch<std::byte>(thread, kSlotValues, round_up(l.value_dim, kPanelCols) / kPanelCols * bytes);
+  for (int64_t j = 0; j < l.value_dim; j += kPanelCols)
+    ctx.level.value_panel(keys, key_panel, j, l.key_dim - j, l.operand, values + j / kPanelCols * bytes);
+  return values;
+}
 
 void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& block) {
   const Level& level = ctx.level;
@@ -133,13 +150,15 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
   float* m = ctx.scratch<float>(thread, kSlotState, 3 * kQueryRows);
   float *sum = m + kQueryRows, *factor = m + 2 * kQueryRows;
   const int64_t row0 = s.first_row + block.first;
+  const int64_t between = block.by_head ? 1 : a.heads;  // from row to row, in heads
   const int64_t position0 = s.first_position + block.first;
   const int64_t group = block.head / (a.heads / l.kv_heads);
   float* out = a.out + (row0 * a.heads + block.head) * dv;
-  const int64_t out_stride = a.heads * dv;
-  level.pack_a_rows(a.q + (row0 * a.heads + block.head) * dk, a.heads * dk, nullptr, rows, dk, l.operand, q);
-  for (int64_t key0 = 0; key0 < position0 + rows; key0 += kPageTokens) {
+  const int64_t out_stride = between * dv, last = block.by_head ? position0 : position0 + rows - 1;
+  level.pack_a_rows(a.q + (row0 * a.heads + block.head) * dk, between * dk, nullptr, rows, dk, l.operand, q);
+  for (int64_t key0 = 0; key0 <= last; key0 += kPageTokens) {
     const std::byte* keys = s.pages.page[key0 / kPageTokens] + group * (l.key_bytes() + l.value_bytes());
+    const std::byte* values = l.values_in_keys ? make_values(ctx, thread, l, keys) : keys + l.key_bytes();
     // Rows before `skip` see no key of this block: no update. Whole A panels are skipped, single rows masked
     // below.
     const int64_t skip = std::max<int64_t>(0, key0 - position0);
@@ -158,6 +177,7 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
     level.softmax_tile({.rows = n,
                         .visible = position0 + start + 1 - key0,
                         .capacity = round_up(n, kPanelRows),
+                        .step = block.by_head ? 0 : 1,
                         .first_block = key0 == 0,
                         .scale = a.scale,
                         .operand = l.operand,
@@ -170,7 +190,7 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
     level.sweep({.a = p,
                  .a_layout = ALayout::kRowMajor,
                  .rows = n,
-                 .b = keys + l.key_bytes(),
+                 .b = values,
                  .k = kPageTokens,
                  .columns = dv,
                  .c = first_block ? out : pv,
@@ -183,7 +203,7 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
   }
   for (int64_t r = 0; r < rows; ++r) {
     level.divide(sum[r], out + r * out_stride, dv, out + r * out_stride);
-    if (a.lse) a.lse[(row0 + r) * a.heads + block.head] = m[r] + level.log1(sum[r]);
+    if (a.lse) a.lse[row0 * a.heads + block.head + r * between] = m[r] + level.log1(sum[r]);
   }
 }
 }  // namespace
@@ -201,24 +221,35 @@ Work attention_work(std::span<const AttentionSequence> sequences, int64_t heads,
 
 void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSequence> sequences) {
   const int64_t dims = args.layout.key_dim + args.layout.value_dim;
-  const ProfileScope timed(ctx.profile, "attention",
-                           attention_work(sequences, args.heads, 2 * dims, 2 * dims));
-  const auto blocks_of = [](const AttentionSequence& s) { return (s.tokens + kQueryRows - 1) / kQueryRows; };
+  Work work = attention_work(sequences, args.heads, 2 * dims, 2 * dims);
+  for (const AttentionSequence& s : sequences)  // pages are read once
+    work.bytes += static_cast<double>((s.first_position + s.tokens) * args.layout.page_bytes() / kPageTokens);
+  const ProfileScope timed(ctx.profile, "attention", work);
+  // One key for all heads: a block is one token with a share of its heads, as many as threads leave each.
+  const bool by_head = args.layout.kv_heads == 1 && args.heads > 1;
+  const int64_t share = (args.heads + ctx.pool.size() - 1) / ctx.pool.size();
+  const int64_t width = by_head ? std::min(round_up(share, kHeadRows), kQueryRows) : kQueryRows;
+  const int64_t per_token = by_head ? (args.heads + width - 1) / width : 1;
+  const auto blocks_of = [&](const AttentionSequence& s) {
+    return by_head ? s.tokens * per_token : (s.tokens + kQueryRows - 1) / kQueryRows * args.heads;
+  };
+  const auto block_at = [&](const AttentionSequence& s, int64_t b) -> QueryBlock {
+    if (by_head) {
+      const int64_t head = b % per_token * width;
+      return {&s, head, b / per_token, std::min(width, args.heads - head), true};
+    }
+    const int64_t blocks = (s.tokens + kQueryRows - 1) / kQueryRows, first = b % blocks * kQueryRows;
+    return {&s, b / blocks, first, std::min(kQueryRows, s.tokens - first), false};
+  };
   int64_t items = 0;
-  for (const AttentionSequence& s : sequences) items += blocks_of(s) * args.heads;
+  for (const AttentionSequence& s : sequences) items += blocks_of(s);
   const int64_t parts = std::min(items, ctx.pool.size() * ThreadPool::kPartsPerThread);
   // Interleaved over parts: later query blocks see more keys than earlier ones.
   ctx.pool.run(parts, [&](int64_t part, int thread) {
     int64_t item = 0;
-    for (const AttentionSequence& s : sequences) {
-      for (int64_t head = 0; head < args.heads; ++head) {
-        for (int64_t b = 0; b < blocks_of(s); ++b, ++item) {
-          if (item % parts != part) continue;
-          const int64_t first = b * kQueryRows;
-          attend(ctx, thread, args, {&s, head, first, std::min<int64_t>(kQueryRows, s.tokens - first)});
-        }
-      }
-    }
+    for (const AttentionSequence& s : sequences)
+      for (int64_t b = 0; b < blocks_of(s); ++b, ++item)
+        if (item % parts == part) attend(ctx, thread, args, block_at(s, b));
   });
 }
 

@@ -3,6 +3,7 @@
 // out[t] = softmax(scale * q[t] . k[0..pos]) v[0..pos], keys walked in blocks of 64 aligned to position in
 // the sequence. A page holds the keys and values of kPageTokens positions in the operand type, laid out as
 // the B panels of the two products, so that attention reads what was written without another pass:
+// Where values_in_keys, there are no panels of V: attention makes them from K, a page at a time.
 //   K: per kv head, 2 panels of 32 keys x key_dim;  V: per kv head, value_dim / 32 panels over 64 keys.
 // Legend: T tokens, H query heads, G kv heads (H when expanded, 1 when absorbed).
 #pragma once
@@ -20,7 +21,8 @@ struct PageLayout {
   int64_t kv_heads = 0;
   int64_t key_dim =
       0;  // expanded: qk_nope_head_dim + qk_rope_head_dim; absorbed: kv_lora_rank + qk_rope_head_dim
-  int64_t value_dim = 0;  // expanded: v_head_dim; absorbed: kv_lora_rank
+  int64_t value_dim = 0;        // expanded: v_head_dim; absorbed: kv_lora_rank
+  bool values_in_keys = false;  // absorbed: the values are the front of the keys and are not stored again
 
   int64_t key_bytes() const;    // of one kv head
   int64_t value_bytes() const;  // of one kv head

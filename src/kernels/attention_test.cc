@@ -7,6 +7,7 @@
 #include <complex>
 #include <cstring>
 #include <memory>
+#include <tuple>
 
 #include "base/dtype.h"
 #include "kernels/reference.h"
@@ -23,8 +24,9 @@ struct Problem {
   int64_t heads = 2, kv_heads = 2, key_dim = 24, value_dim = 20;
   float scale = 0.3f;
   std::vector<int64_t> lengths = {150};  // of the sequences
+  bool values_in_keys = false;
 
-  PageLayout layout() const { return {operand, kv_heads, key_dim, value_dim}; }
+  PageLayout layout() const { return {operand, kv_heads, key_dim, value_dim, values_in_keys}; }
   int64_t tokens() const {
     int64_t n = 0;
     for (int64_t length : lengths) n += length;
@@ -32,7 +34,14 @@ struct Problem {
   }
   std::vector<float> q() const { return test::normal("q", tokens() * heads * key_dim); }
   std::vector<float> k() const { return test::normal("k", tokens() * kv_heads * key_dim); }
-  std::vector<float> v() const { return test::normal("v", tokens() * kv_heads * value_dim); }
+  std::vector<float> v() const {
+    if (kv_heads != 1) return test::normal("v", tokens() * kv_heads * value_dim);
+    std::vector<float> front;  // of the keys, as in absorbed MLA
+    const std::vector<float> keys = k();
+    for (int64_t t = 0; t < tokens(); ++t)
+      front.insert(front.end(), keys.begin() + t * key_dim, keys.begin() + t * key_dim + value_dim);
+    return front;
+  }
 };
 
 // Zeroed pages of one sequence, each in memory of its own, so that their order in memory means nothing.
@@ -286,6 +295,27 @@ TEST(Attention, NeighboursThreadsAndLevelsChangeNoBit) {
 }
 
 // A later key must not show, whatever its value.
+// Values that are made from the keys are those that were written beside them.
+TEST(Attention, ValuesMayBeTheFrontOfTheKeys) {
+  for (const std::string& level : available_levels()) {
+    for (const int threads : {1, 3}) {
+      Ctx ctx(threads, level_by_name(level));
+      for (const Operand operand : kOperands) {
+        for (const auto& [heads, key_dim, value_dim] :
+             {std::tuple{5, 24, 20}, {16, 72, 64}, {50, 40, 33}, {2, 37, 32}}) {
+          Problem p{
+              .operand = operand, .heads = heads, .kv_heads = 1, .key_dim = key_dim, .value_dim = value_dim};
+          p.lengths = {130, 1, 64};
+          const Result beside = run(ctx, p, 33);
+          p.values_in_keys = true;
+          expect_same(run(ctx, p, 33), beside, level);
+          EXPECT_LT(p.layout().page_bytes(), (PageLayout{operand, 1, key_dim, value_dim}.page_bytes()));
+        }
+      }
+    }
+  }
+}
+
 TEST(Attention, IsCausal) {
   Ctx ctx(2);
   Problem p;

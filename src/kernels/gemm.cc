@@ -1,6 +1,7 @@
 #include "kernels/gemm.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/error.h"
 
@@ -9,13 +10,20 @@ namespace frugal::kernels {
 namespace {
 int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 int64_t padded(int64_t k, Operand operand) { return operand == Operand::kBF16 ? round_up(k, kBf16Block) : k; }
+int64_t groups_of(int64_t k) { return (k + kQuantGroup - 1) / kQuantGroup; }
 int64_t panel_bytes(int64_t k, Operand operand) {
+  if (is_integer(operand))
+    return groups_of(k) * kPanelCols * (4 + kQuantGroup / (operand == Operand::kInt4 ? 2 : 1));
   return padded(k, operand) * kPanelCols * (operand == Operand::kBF16 ? 2 : 4);
 }
 int64_t panel_count(int64_t n) { return (n + kPanelCols - 1) / kPanelCols; }
 
 // Scratch slots of this file (Ctx::scratch).
 enum : int { kSlotA = 0, kSlotB = 1, kSlotC = 15 };
+
+// Bytes of a block of rows as int8, and of its scales and sums.
+int64_t integer_bytes(int64_t rows, int64_t k) { return rows * groups_of(k) * kQuantGroup; }
+int64_t integer_scales(int64_t rows, int64_t k) { return rows * groups_of(k); }
 
 // Parts of a product (ThreadPool::run): several per thread where they stay large enough that packing an
 // operand once more at each end costs little.
@@ -110,9 +118,42 @@ void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t ver
   });
 }
 
+namespace {
+// One panel of integers from rows of a weight; missing columns are zeros with scale 0.
+void quantise_panel(const Level& level, const float* src, int64_t columns, int64_t k, Operand operand,
+                    char* panel) {
+  const bool int4 = operand == Operand::kInt4;
+  const int64_t groups = groups_of(k), group_bytes = panel_bytes(kQuantGroup, operand);
+  std::vector<int8_t> q(static_cast<size_t>(groups * kQuantGroup));
+  std::vector<float> scale(static_cast<size_t>(groups));
+  std::vector<int32_t> sum(static_cast<size_t>(groups));
+  for (int64_t j = 0; j < kPanelCols; ++j) {
+    if (j < columns) {
+      level.quantise_groups(src + j * k, k, int4 ? 7.0f : 127.0f, q.data(), scale.data(), sum.data());
+    } else if (j == columns) {
+      std::fill(q.begin(), q.end(), int8_t{0});
+      std::fill(scale.begin(), scale.end(), 0.0f);
+    }
+    for (int64_t g = 0; g < groups; ++g) {
+      char* group = panel + g * group_bytes;
+      std::memcpy(group + j * 4, &scale[static_cast<size_t>(g)], 4);
+      uint8_t* out = reinterpret_cast<uint8_t*>(group) + kPanelCols * 4 + j * 4;
+      const int8_t* in = q.data() + g * kQuantGroup;
+      for (int64_t at = 0; at < kQuantGroup; at += int4 ? 8 : 4, out += kPanelCols * 4)
+        for (int64_t i = 0; i < 4; ++i)
+          out[i] =
+              static_cast<uint8_t>(int4 ? (in[at + i] + 8) | (in[at + 4 + i] + 8) << 4 : in[at + i] + 128);
+    }
+  }
+}
+}  // namespace
+
 void pack_stripe(const Level& level, const float* values, const Matrix& m, int64_t row) {
   const int64_t rows = std::min(kPanelCols, m.out - row);
   const float* src = values + row * m.in;
+  if (is_integer(m.operand))
+    return quantise_panel(level, src, rows, m.in, m.operand,
+                          static_cast<char*>(m.panels) + row / kPanelCols * panel_bytes(m.in, m.operand));
   level.pack_b_rows(src, m.in, rows, m.in, m.operand,
                     static_cast<char*>(m.panels) + row / kPanelCols * panel_bytes(m.in, m.operand));
   if (!m.panels_transposed) return;
@@ -125,8 +166,32 @@ namespace {
 constexpr int64_t kGemmDepth = 512;  // k per pass: a packed A panel and a B panel of a pass stay in L1 and L2
 static_assert(kGemmDepth % kChunk == 0 && kGemmDepth % kBf16Block == 0);
 
+// Weights of integers: the rows are quantised, then multiplied.
+void integer_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
+                   int64_t last_panel) {
+  const int64_t groups = groups_of(g.b.k), column = first_panel * kPanelCols;
+  int8_t* a = ctx.scratch<int8_t>(thread, kSlotA, integer_bytes(rows, g.b.k));
+  float* scale = ctx.scratch<float>(thread, kSlotB, 2 * integer_scales(rows, g.b.k));
+  int32_t* sum = reinterpret_cast<int32_t*>(scale + integer_scales(rows, g.b.k));
+  for (int64_t i = 0; i < rows; ++i)
+    ctx.level.quantise_groups(g.a + (g.index ? g.index[row + i] : row + i) * g.lda, g.b.k, 127.0f,
+                              a + i * groups * kQuantGroup, scale + i * groups, sum + i * groups);
+  ctx.level.group_sweep(
+      {.a = a,
+       .a_scale = scale,
+       .a_sum = sum,
+       .rows = rows,
+       .groups = groups,
+       .b = static_cast<const char*>(g.b.data) + first_panel * panel_bytes(g.b.k, g.b.operand),
+       .columns = std::min(g.b.n, last_panel * kPanelCols) - column,
+       .c = g.c + row * g.ldc + column,
+       .ldc = g.ldc,
+       .operand = g.b.operand});
+}
+
 void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
                  int64_t last_panel, Accumulate accumulate) {
+  if (is_integer(g.b.operand)) return integer_block(ctx, thread, g, row, rows, first_panel, last_panel);
   const int64_t column = first_panel * kPanelCols, stride = panel_bytes(g.b.k, g.b.operand);
   const int64_t columns = std::min(g.b.n, last_panel * kPanelCols) - column;
   const char* b = static_cast<const char*>(g.b.data) + first_panel * stride;
@@ -182,10 +247,15 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
   if (groups.empty()) return;
   const ProfileScope timed(ctx.profile, groups[0].b.operation, work, groups[0].b.name);
   int64_t packed = 0;
-  for (const GemmGroup& g : groups)
+  for (const GemmGroup& g : groups) {
+    if (is_integer(g.b.operand)) {
+      FRUGAL_ASSERT(accumulate == Accumulate::kStore, "a product with integers that adds to C");
+      continue;
+    }
     packed = std::max({packed, packed_a_rows_size(kBlockRows, std::min(g.b.k, kGemmDepth)),
                        packed_a_rows_size(kPanelRows, g.b.k)});
-  ctx.reserve(kSlotA, packed * static_cast<int64_t>(sizeof(float)));
+  }
+  if (packed > 0) ctx.reserve(kSlotA, packed * static_cast<int64_t>(sizeof(float)));
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
   // once. Reading the panel costs about as much as three rows.
   const auto visit = [&](auto item) {

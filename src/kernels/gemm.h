@@ -8,6 +8,8 @@
 
 namespace frugal::kernels {
 
+inline bool is_integer(Operand operand) { return operand == Operand::kInt8 || operand == Operand::kInt4; }
+
 // The B side of a product, packed into panels: B(j,k), j < n, k < k.
 struct PackedB {
   Operand operand = Operand::kF32;

@@ -21,7 +21,8 @@
 
 namespace frugal::kernels {
 
-enum class Operand : int { kF32, kBF16 };  // the type in which a product takes its operands
+// The type in which a product takes its operands; kInt8, kInt4: of the weights, activations are int8.
+enum class Operand : int { kF32, kBF16, kInt8, kInt4 };
 enum class ALayout : int { kRowMajor, kKMajor, kTransposed };
 // What happens to C: overwritten; the finished product added once; or an unfinished accumulator continued.
 enum class Accumulate : int { kStore, kAddFinished, kContinue };
@@ -47,6 +48,24 @@ struct SweepArgs {
   Operand operand;
 };
 
+// Products with int8 (-127 .. 127) or int4 (-7 .. 7) weights: per group of 128 k an exact int32 sum p, and
+// c = fma(float(p), s_a * s_b, c), groups ascending from +0.
+//   A panel of kPanelCols columns holds for every group 32 f32 scales, then the numbers, unsigned:
+//     int8 [k / 4][32][4] bytes, 128 added;
+//     int4 [k / 8][32][4] bytes, 8 added: k .. k + 3 in the low halves, k + 4 .. k + 7 in the high ones.
+constexpr int64_t kQuantGroup = 128;
+struct GroupSweepArgs {
+  const int8_t* a;       // [rows, groups, 128], padded with zeros
+  const float* a_scale;  // [rows, groups]
+  const int32_t* a_sum;  // [rows, groups]: of the numbers of a group
+  int64_t rows, groups;
+  const void* b;    // first panel
+  int64_t columns;  // of C, any number
+  float* c;         // overwritten
+  int64_t ldc;
+  Operand operand;
+};
+
 // Rows of raw products s [rows, 64] of one block of keys (docs/numerics.md, section 3). Row r sees the first
 // visible + r keys of the block, at most 64; rows that see none are left as they are. p and ds come out
 // rounded to the operand type and as a packed A block of 64 columns and `capacity` rows (stride
@@ -54,6 +73,7 @@ struct SweepArgs {
 constexpr int64_t kKeyBlock = 64;
 struct SoftmaxTile {
   int64_t rows, visible, capacity;  // capacity >= rows, at most 64
+  int64_t step;  // 1: every row sees a key more than the one before it; 0: all see the same
   bool first_block;
   float scale;
   Operand operand;
@@ -99,6 +119,17 @@ struct Level {
   // Packs one B panel, B(j,k) = src[index ? index[k] : k][j].
   void (*pack_b_cols)(const float* src, int64_t ld, const int32_t* index, int64_t columns, int64_t k, Operand,
                       void* dst);
+
+  // One panel of values, 32 dimensions from `first` over 64 keys, out of the two panels of keys that begin
+  // with them (absorbed MLA: the latent is the front of the key). dims: of a key from `first` on; more are
+  // zero.
+  void (*value_panel)(const void* keys, int64_t key_panel_bytes, int64_t first, int64_t dims, Operand,
+                      void* dst);
+
+  // ---- products with integers (levels/group_products.inl) ----
+  void (*group_sweep)(const GroupSweepArgs&);
+  // n numbers into whole groups of q, with a scale and the sum of q for each; limit: the largest |q|.
+  void (*quantise_groups)(const float* x, int64_t n, float limit, int8_t* q, float* scale, int32_t* sum);
 
   // ---- rows (levels/rows.inl); n is the row's length ----
   void (*round_bf16)(const float* x, int64_t n, float* y);
@@ -146,6 +177,7 @@ const Level& level_scalar();
 const Level& level_scalar_fma();
 const Level& level_avx2();
 const Level& level_avx512();
+void group_sweep_avx512_vnni(const GroupSweepArgs&);
 #endif
 
 }  // namespace frugal::kernels

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <vector>
 
+#include "kernels/gemm.h"
+
 namespace frugal::kernels {
 
 namespace {
@@ -39,6 +41,10 @@ double product_flops(Ctx& ctx, Operand operand) {
     w.source.assign(static_cast<size_t>(kPanelCols * kK), 0.25f);
     w.b = aligned_array<std::byte>(kColumns * kK * 4);
     w.c = aligned_array<float>(kRows * kColumns);
+    if (is_integer(operand)) {
+      std::memset(w.b.get(), 1, static_cast<size_t>(kColumns * kK * 4));
+      continue;
+    }
     for (int64_t j = 0; j < kColumns; j += kPanelCols)
       ctx.level.pack_b_rows(w.source.data(), kK, kPanelCols, kK, operand,
                             w.b.get() + j * kK * (operand == Operand::kF32 ? 4 : 2));
@@ -49,7 +55,20 @@ double product_flops(Ctx& ctx, Operand operand) {
     ctx.pool.parallel_for(ctx.pool.size(), [&](int64_t begin, int64_t end, int) {
       for (int64_t t = begin; t < end; ++t) {
         Work& w = work[static_cast<size_t>(t)];
-        for (int r = 0; r < kRepeats; ++r)
+        for (int r = 0; r < kRepeats; ++r) {
+          if (is_integer(operand)) {
+            ctx.level.group_sweep({.a = reinterpret_cast<const int8_t*>(w.a.data()),
+                                   .a_scale = w.source.data(),
+                                   .a_sum = reinterpret_cast<const int32_t*>(w.source.data()),
+                                   .rows = kRows,
+                                   .groups = kK / kQuantGroup,
+                                   .b = w.b.get(),
+                                   .columns = kColumns,
+                                   .c = w.c.get(),
+                                   .ldc = kColumns,
+                                   .operand = operand});
+            continue;
+          }
           ctx.level.sweep({.a = w.a.data(),
                            .a_layout = ALayout::kRowMajor,
                            .rows = kRows,
@@ -60,6 +79,7 @@ double product_flops(Ctx& ctx, Operand operand) {
                            .ldc = kColumns,
                            .accumulate = Accumulate::kStore,
                            .operand = operand});
+        }
       }
     });
     best = std::max(best, 2.0 * kRows * kK * kColumns * kRepeats * ctx.pool.size() / since(start));

@@ -316,13 +316,24 @@ void read_dtype(Reader& r, ModelConfig* c) {
              "keep one of the two");
 }
 
+void read_integers(Reader& q, ModelConfig* c) {
+  c->bits = q.integer("bits");
+  if (c->bits != 8 && c->bits != 4)
+    q.refuse("bits", fmt::format("is {}", c->bits), "8 and 4 are implemented");
+  if (const int64_t g = q.integer("group_size"); g != kernels::kQuantGroup)
+    q.refuse("group_size", fmt::format("is {}", g), "groups of 128 are implemented");
+  q.collect_unknown(&c->unknown_fields);
+}
+
 void read_quantization(Reader& r, ModelConfig* c) {
   if (r.find("quantization_config") == nullptr) return;
   const char* remedy =
-      "only e4m3 in blocks of 128 x 128 with dynamic activations is implemented (quant_method fp8)";
+      "only e4m3 in blocks of 128 x 128 with dynamic activations is implemented (quant_method fp8), and what "
+      "`frugal quantize` writes (quant_method frugal)";
   Reader q = r.object("quantization_config");
-  if (const std::string m = q.string("quant_method"); m != "fp8")
-    q.refuse("quant_method", "is '" + m + "'", remedy);
+  const std::string method = q.string("quant_method");
+  if (method == "frugal") return read_integers(q, c);
+  if (method != "fp8") q.refuse("quant_method", "is '" + method + "'", remedy);
   if (const std::string f = q.string_or("fmt", "e4m3"); f != "e4m3")
     q.refuse("fmt", "is '" + f + "'", remedy);
   if (const std::string a = q.string("activation_scheme"); a != "dynamic")
@@ -466,6 +477,7 @@ Json rope_scaling_json(const kernels::RopeConfig& rope) {
 }
 
 Json quantization_json(const ModelConfig& c) {
+  if (c.bits > 0) return {{"quant_method", "frugal"}, {"bits", c.bits}, {"group_size", kernels::kQuantGroup}};
   Json q = {{"quant_method", "fp8"},
             {"fmt", "e4m3"},
             {"weight_block_size", Json::array({128, 128})},
@@ -490,6 +502,20 @@ kernels::RouteConfig ModelConfig::route() const {
   return r;
 }
 
+namespace {
+// gate_proj and up_proj lie one below the other in panels of 32 rows.
+void check_panels(const ModelConfig& c, const std::string& name) {
+  if (c.bits == 0) return;
+  const auto check = [&](const char* field, int64_t width) {
+    if (width % kernels::kPanelCols != 0)
+      bad(name, field, fmt::format("is {}", width),
+          fmt::format("int8 and int4 need a multiple of {}", kernels::kPanelCols));
+  };
+  check("intermediate_size", c.intermediate_size);
+  check("moe_intermediate_size", c.moe_intermediate_size);
+}
+}  // namespace
+
 void check_config(const ModelConfig& c, const std::string& name) {
   check_identity(c, name);
   check_ints(c, name);
@@ -502,6 +528,7 @@ void check_config(const ModelConfig& c, const std::string& name) {
   if (c.torch_dtype != "bfloat16" && c.torch_dtype != "float32" && c.torch_dtype != "float16")
     bad(name, "torch_dtype", "is '" + c.torch_dtype + "'", "known: bfloat16, float32, float16");
   if (c.ue8m0_scales && !c.fp8) bad(name, "ue8m0_scales", "is set without fp8", "set both or none");
+  check_panels(c, name);
 }
 
 ModelConfig parse_config(std::string_view text, const std::string& name) {
@@ -525,7 +552,11 @@ ModelConfig parse_config(std::string_view text, const std::string& name) {
   return c;
 }
 
-std::string quantization_config_json() { return quantization_json({}).dump(); }
+std::string quantization_config_json(int64_t bits) {
+  ModelConfig c;
+  c.bits = bits;
+  return quantization_json(c).dump();
+}
 
 ModelConfig load_config(const std::string& directory) {
   const std::string path = directory + "/config.json";
@@ -558,7 +589,7 @@ std::string config_to_json(const ModelConfig& c) {
   j["eos_token_id"] = c.eos_token_ids;
   if (c.eos_token_ids.empty()) j["eos_token_id"] = nullptr;
   if (c.eos_token_ids.size() == 1) j["eos_token_id"] = c.eos_token_ids[0];
-  if (c.fp8) j["quantization_config"] = quantization_json(c);
+  if (c.fp8 || c.bits > 0) j["quantization_config"] = quantization_json(c);
   return j.dump(2) + "\n";
 }
 

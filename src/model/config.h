@@ -45,6 +45,9 @@ struct ModelConfig {
   // quantization_config of published FP8 checkpoints: e4m3, blocks of 128 x 128, dynamic activations.
   bool fp8 = false;
   bool ue8m0_scales = false;  // scale_fmt "ue8m0"
+  // Of directories that `frugal quantize` writes: int8 (8) or int4 (4) in groups of 128 (docs/formats.md); 0:
+  // none.
+  int64_t bits = 0;
 
   std::vector<std::string> unknown_fields;  // in the file, not known to us, ignored
 
@@ -74,7 +77,8 @@ ModelConfig load_config(const std::string& directory);  // directory/config.json
 // Checks shapes and ranges of a config that was filled by hand (a recipe); also called by parse_config.
 void check_config(const ModelConfig& config, const std::string& name);
 std::string config_to_json(const ModelConfig& config);
-// The quantization_config of published FP8 checkpoints with float32 scales.
-std::string quantization_config_json();
+// The quantization_config of published FP8 checkpoints with float32 scales (bits 0), or of int8 and int4
+// ones.
+std::string quantization_config_json(int64_t bits);
 
 }  // namespace frugal::model

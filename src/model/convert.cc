@@ -24,6 +24,7 @@ struct Job {
   const Tensor* scale = nullptr;  // of an e4m3 source
   TensorEntry target;
   bool is_scale = false;  // written from what the matrix before it left behind
+  int64_t bits = 0;       // int8 or int4 panels
 };
 
 bool loses_nothing(const Param& p) {
@@ -45,6 +46,12 @@ std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, c
   std::vector<Job> jobs;
   for (const StoredTensor& t : stored_tensors(table, weights, format)) {
     if (t.is_scale) continue;  // follows from the type that its matrix gets
+    if (t.dtype == Dtype::kU8) {
+      jobs.push_back(
+          {files.find(t.param->name), files.find(scale_name(t.param->name)), {t.name, t.dtype, t.shape}});
+      jobs.back().bits = bits_of(format);
+      continue;
+    }
     const Tensor* source = files.find(t.name);
     if (source == nullptr) continue;  // a copy that may be absent
     Job job{
@@ -98,8 +105,9 @@ class Converter {
     } else if (job.is_scale) {
       emit(job.scale->data, job.target.bytes(), &sum, out);
     } else {
-      const int64_t columns = job.target.shape.rank == 2 ? job.target.shape[1] : 1;
-      const int64_t rows = job.target.shape.elements() / std::max<int64_t>(columns, 1);
+      const Shape& shape = job.source->shape;
+      const int64_t columns = shape.rank == 2 ? shape[1] : 1;
+      const int64_t rows = shape.elements() / std::max<int64_t>(columns, 1);
       const int64_t blocks = std::max<int64_t>(1, kPieceElements / (columns * kernels::kQuantBlock));
       const int64_t step = blocks * kernels::kQuantBlock;
       if (job.target.dtype == Dtype::kF8E4M3) scales_.clear();
@@ -121,7 +129,11 @@ class Converter {
     const int64_t width = dtype_size(job.source->dtype), bytes = rows.elements() * width;
     const std::byte* raw =
         static_cast<const std::byte*>(job.source->data) + rows.begin * rows.columns * width;
-    if (job.source->dtype == job.target.dtype) {
+    if (job.bits > 0) {
+      widen(job, rows, raw);
+      pack(job, rows);
+      emit(bytes_.data(), static_cast<int64_t>(bytes_.size()), sum, out);
+    } else if (job.source->dtype == job.target.dtype) {
       emit(raw, bytes, sum, out);
     } else {
       widen(job, rows, raw);
@@ -146,6 +158,18 @@ class Converter {
       to_f32({const_cast<std::byte*>(raw) + begin * width, job.source->dtype, {end - begin}},
              values_.data() + begin);
     });
+  }
+
+  // bytes_ = values_ as int8 or int4 panels.
+  void pack(const Job& job, const Rows& rows) {
+    if (!std::all_of(values_.begin(), values_.end(), [](float x) { return std::isfinite(x); }))
+      fail(job.target.name, "holds a value that is not finite, which integers cannot store",
+           "use an undamaged model");
+    const int64_t count = rows.end - rows.begin;
+    const kernels::Operand operand = integer_operand(job.bits);
+    bytes_.resize(static_cast<size_t>(kernels::packed_b_bytes(count, rows.columns, operand)));
+    kernels::Matrix matrix{operand, count, rows.columns, bytes_.data()};
+    kernels::pack_matrix(ctx_, values_.data(), &matrix, 0);
   }
 
   // halves_ or bytes_ (and scales_) = values_ in the target's type; f32 needs nothing.
@@ -195,10 +219,9 @@ std::string converted_config(const std::string& text, const ModelConfig& source,
   const char* dtype_key = j.contains("dtype") && !j.contains("torch_dtype") ? "dtype" : "torch_dtype";
   j[dtype_key] = format == StoredFormat::kF32 ? "float32" : "bfloat16";
   if (j.contains("dtype")) j["dtype"] = j[dtype_key];
-  if (format != StoredFormat::kFP8)
-    j.erase("quantization_config");
-  else if (!source.fp8)
-    j["quantization_config"] = Json::parse(quantization_config_json());
+  if (format != StoredFormat::kFP8) j.erase("quantization_config");
+  if (bits_of(format) > 0 || (format == StoredFormat::kFP8 && !source.fp8))
+    j["quantization_config"] = Json::parse(quantization_config_json(bits_of(format)));
   return j.dump(2) + "\n";
 }
 
@@ -247,6 +270,9 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
                             const ConvertOptions& options,
                             const std::function<void(const ConvertProgress&)>& progress) {
   const ModelConfig config = load_config(from);
+  if (config.bits > 0)
+    fail(from, fmt::format("holds int{} weights already", config.bits),
+         "give the model that it was made from");
   const CheckpointFiles files(from);
   refuse_more_experts_than_tensors(files, config, from);
   Weights weights;

@@ -33,6 +33,7 @@ struct ConvertReport {
 //   - matrices and embedding: to bf16 by rounding to nearest even, to e4m3 by kernels::quantise_weights, from
 //   e4m3 by
 //     kernels::dequantise_weights;
+//   - matrices to int8 or int4 by kernels::pack_matrix, as panels;
 //   - norms, router matrix and router bias are a few thousandths of a model and lose nothing: what is not
 //   BF16 becomes
 //     F32; the bias is always F32. In f32 directories everything is F32;

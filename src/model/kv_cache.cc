@@ -8,7 +8,7 @@ kernels::PageLayout expanded_layout(const ModelConfig& c, kernels::Operand opera
   return {operand, c.num_attention_heads, c.qk_head_dim(), c.v_head_dim};
 }
 kernels::PageLayout absorbed_layout(const ModelConfig& c, kernels::Operand operand) {
-  return {operand, 1, c.kv_lora_rank + c.qk_rope_head_dim, c.kv_lora_rank};
+  return {operand, 1, c.kv_lora_rank + c.qk_rope_head_dim, c.kv_lora_rank, true};
 }
 
 int64_t KvCache::page_bytes(const ModelConfig& c, kernels::Operand operand, bool absorbed) {

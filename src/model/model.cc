@@ -13,19 +13,24 @@ namespace frugal::model {
 
 namespace {
 bool kept_as_f32(const Param& p, bool trainable) { return trainable || p.kind != ParamKind::kMatrix; }
+bool kept_as_bf16(const Param& p, kernels::Operand operand, bool trainable) {
+  return p.kind == ParamKind::kEmbedding && operand == kernels::Operand::kBF16 && !trainable;
+}
 bool packed(const Param& p, const ModelConfig& c) {
   return p.kind == ParamKind::kMatrix || p.kind == ParamKind::kGate ||
          (p.kind == ParamKind::kEmbedding && c.tie_word_embeddings);
 }
 // The router's product is f32 whatever the precision (docs/numerics.md, section 4).
-kernels::Operand operand_of(const Param& p, kernels::Operand operand) {
+kernels::Operand operand_of(const Param& p, const ModelConfig& c, kernels::Operand operand) {
+  if (c.bits > 0 && p.in_integers) return integer_operand(c.bits);
   return p.kind == ParamKind::kGate ? kernels::Operand::kF32 : operand;
 }
 
 struct Sizes {
-  int64_t floats = 0, panel_bytes = 0;
+  int64_t floats = 0, halves = 0, panel_bytes = 0, mapped_bytes = 0;
 };
-// Calls f(param, first float or -1, first panel byte or -1) for the first row of every weight.
+// Calls f(param, first float or -1, first panel byte or -1) for the first row of every weight. There is at
+// most one weight of halves.
 template <class F>
 Sizes for_each_weight(const ParamTable& table, const ModelConfig& c, kernels::Operand operand, bool trainable,
                       F f) {
@@ -34,12 +39,17 @@ Sizes for_each_weight(const ParamTable& table, const ModelConfig& c, kernels::Op
   for (const Param& p : table.params) {
     if (p.row != 0) continue;
     const Weight& w = *p.weight;
-    const int64_t at = kept_as_f32(p, trainable) ? s.floats : -1, panel = packed(p, c) ? s.panel_bytes : -1;
+    const bool mapped = c.bits > 0 && p.in_integers;
+    const bool half = kept_as_bf16(p, operand, trainable);
+    const int64_t at = kept_as_f32(p, trainable) && !half ? s.floats : -1;
+    const int64_t panel = packed(p, c) && !mapped ? s.panel_bytes : -1;
     if (at >= 0) s.floats += w.elements();
+    if (half) s.halves += w.elements();
+    if (mapped) s.mapped_bytes += kernels::packed_b_bytes(w.out, w.in, operand_of(p, c, operand));
     if (panel >= 0) {
-      s.panel_bytes += aligned(kernels::packed_b_bytes(w.out, w.in, operand_of(p, operand)), 64);
+      s.panel_bytes += aligned(kernels::packed_b_bytes(w.out, w.in, operand_of(p, c, operand)), 64);
       if (trainable)
-        s.panel_bytes += aligned(kernels::packed_b_bytes(w.in, w.out, operand_of(p, operand)), 64);
+        s.panel_bytes += aligned(kernels::packed_b_bytes(w.in, w.out, operand_of(p, c, operand)), 64);
     }
     f(p, at, panel);
   }
@@ -51,7 +61,7 @@ int64_t Model::memory_bytes(const ModelConfig& config, kernels::Operand operand,
   Weights weights;
   const ParamTable table = build_param_table(config, &weights);
   const Sizes s = for_each_weight(table, config, operand, trainable, [](const Param&, int64_t, int64_t) {});
-  return s.floats * 4 + s.panel_bytes;
+  return s.floats * 4 + s.halves * 2 + s.panel_bytes + s.mapped_bytes;
 }
 
 Model::Model(const ModelConfig& model_config, kernels::Operand op, bool is_trainable)
@@ -62,16 +72,22 @@ Model::Model(const ModelConfig& model_config, kernels::Operand op, bool is_train
       rope(config.rope) {
   const Sizes s = for_each_weight(table, config, operand, trainable, [](const Param&, int64_t, int64_t) {});
   values_ = aligned_array<float>(s.floats);
+  if (s.halves > 0) halves_ = aligned_array<uint16_t>(s.halves);
   panels_ = aligned_array<std::byte>(s.panel_bytes);
   for_each_weight(table, config, operand, trainable, [&](const Param& p, int64_t at, int64_t panel) {
     Weight& w = *p.weight;
     if (at >= 0) w.data = values_.get() + at;
+    if (kept_as_bf16(p, operand, trainable)) w.half = halves_.get();
     FRUGAL_ASSERT(!trainable || at == w.offset, "{} at {} instead of {}", p.name, at, w.offset);
-    if (panel < 0) return;
-    w.matrix.operand = operand_of(p, operand);
+    if (!packed(p, config)) return;
+    w.matrix.operand = operand_of(p, config, operand);
     w.matrix.out = w.out;
     w.matrix.in = w.in;
     w.matrix.name = w.label;
+    if (panel < 0) {  // a loader points it at the mapped file
+      w.matrix.version = version;
+      return;
+    }
     w.matrix.panels = panels_.get() + panel;
     if (trainable)
       w.matrix.panels_transposed =
@@ -180,7 +196,12 @@ void embed(kernels::Ctx& ctx, const Model& m, const int32_t* tokens, int64_t n, 
   const kernels::ProfileScope timed(ctx.profile, "embedding");
   ctx.pool.parallel_for(n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      const float* row = m.weights.embed_tokens.data + tokens[t] * hidden;
+      const Weight& w = m.weights.embed_tokens;
+      if (w.half) {
+        ctx.level.widen_bf16(w.half + tokens[t] * hidden, hidden, x + t * hidden);
+        continue;
+      }
+      const float* row = w.data + tokens[t] * hidden;
       if (m.operand == kernels::Operand::kBF16)
         ctx.level.round_bf16(row, hidden, x + t * hidden);
       else

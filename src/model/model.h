@@ -23,7 +23,8 @@ class Model {
   Weights weights;
   ParamTable table;
   kernels::RopeTable rope;
-  int64_t version = 0;  // optimizer step of the packed panels
+  int64_t version = 0;                // optimizer step of the packed panels
+  std::shared_ptr<const void> files;  // into which the panels of an int8 or int4 model point
 
   // DeepSeek-V3 draws every parameter from N(0, 0.006^2) at hidden_size 7168 (report section 4.2); norms 1,
   // bias 0. The standard deviation that keeps a product's size is proportional to hidden^-0.5, so narrower
@@ -41,11 +42,12 @@ class Model {
   const Weight& head() const { return config.tie_word_embeddings ? weights.embed_tokens : weights.lm_head; }
 
   static double init_std(const ModelConfig& config);
-  // Bytes that the constructor allocates.
+  // Bytes that the constructor allocates, and those of panels in mapped files.
   static int64_t memory_bytes(const ModelConfig& config, kernels::Operand operand, bool trainable);
 
  private:
   AlignedPtr<float> values_;
+  AlignedPtr<uint16_t> halves_;
   AlignedPtr<std::byte> panels_;
   std::vector<AlignedPtr<std::byte>> absorbed_;
 };

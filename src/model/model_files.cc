@@ -69,6 +69,7 @@ std::vector<std::string> CheckpointFiles::names() const {
 
 namespace {
 const char* const kScaleSuffix = "_scale_inv";
+const char* const kPackedSuffix = "_packed";
 const char* const kNotTogether = "config.json and weights do not belong together";
 
 Shape scale_shape(const Shape& shape) {
@@ -94,16 +95,33 @@ std::optional<TensorProblem> problem_of_scale(const CheckpointFiles& files, cons
   return {};
 }
 
-std::optional<TensorProblem> problem_of(const CheckpointFiles& files, const ModelConfig& config,
-                                        const std::string& name, const Shape& shape) {
-  const Tensor* t = files.find(name);
-  if (t == nullptr) {
+std::optional<TensorProblem> problem_of_absence(const CheckpointFiles& files, const std::string& name) {
+  if (files.find(name) == nullptr) {
     const auto unlisted = files.unlisted().find(name);
     if (unlisted != files.unlisted().end())
       return TensorProblem{unlisted->second, "holds tensor " + name + ", which the index does not list",
                            "fetch or write model.safetensors.index.json again"};
     return TensorProblem{"model", "tensor " + name + " is missing", kNotTogether};
   }
+  return {};
+}
+
+std::optional<TensorProblem> problem_of_packed(const CheckpointFiles& files, const Param& p, int64_t bits) {
+  const std::string name = packed_name(p.name);
+  if (auto absent = problem_of_absence(files, name)) return absent;
+  const Tensor& t = *files.find(name);
+  const Shape expected = packed_shape(p, bits);
+  if (t.shape == expected && t.dtype == Dtype::kU8) return {};
+  return TensorProblem{files.file_of(name),
+                       fmt::format("{} is {} {}, expected U8 {}", name, dtype_name(t.dtype),
+                                   to_string(t.shape), to_string(expected)),
+                       kNotTogether};
+}
+
+std::optional<TensorProblem> problem_of(const CheckpointFiles& files, const ModelConfig& config,
+                                        const std::string& name, const Shape& shape) {
+  if (auto absent = problem_of_absence(files, name)) return absent;
+  const Tensor* t = files.find(name);
   const std::string& file = files.file_of(name);
   if (t->shape != shape)
     return TensorProblem{
@@ -126,6 +144,16 @@ void dequantise(const Tensor& scale, const Shape& shape, std::vector<float>* val
           s[static_cast<size_t>(r / kernels::kQuantBlock * columns + c / kernels::kQuantBlock)];
 }
 }  // namespace
+
+std::string packed_name(const std::string& name) { return name + kPackedSuffix; }
+std::string unpacked_name(const std::string& name) {
+  const size_t suffix = std::string_view(kPackedSuffix).size();
+  return name.ends_with(kPackedSuffix) ? name.substr(0, name.size() - suffix) : "";
+}
+Shape packed_shape(const Param& p, int64_t bits) {
+  const int64_t panels = (p.shape[0] + kernels::kPanelCols - 1) / kernels::kPanelCols;
+  return {panels, kernels::packed_b_bytes(kernels::kPanelCols, p.shape[1], integer_operand(bits))};
+}
 
 std::string scale_name(const std::string& name) { return name + kScaleSuffix; }
 std::string scaled_name(const std::string& name) {
@@ -150,16 +178,22 @@ std::vector<TensorProblem> tensor_problems(const CheckpointFiles& files, const M
   for (const Param& p : table.params) known.insert(p.name);
   for (const auto& [name, original] : table.copies) known.insert(name);
   for (const std::string& name : files.names()) {
-    const std::string scaled = scaled_name(name);
-    if (known.count(scaled.empty() ? name : scaled) || name.ends_with(".rotary_emb.inv_freq"))
+    const std::string scaled = scaled_name(name), unpacked = unpacked_name(name);
+    if (known.count(!scaled.empty()                        ? scaled
+                    : config.bits > 0 && !unpacked.empty() ? unpacked
+                                                           : name) ||
+        name.ends_with(".rotary_emb.inv_freq"))
       continue;  // old files store the frequencies
     problems.push_back(
         {files.file_of(name),
          "tensor " + name + " is not part of the model that " + directory + "/config.json describes",
          kNotTogether});
   }
-  for (const Param& p : table.params)
-    if (auto problem = problem_of(files, config, p.name, p.shape)) problems.push_back(std::move(*problem));
+  for (const Param& p : table.params) {
+    auto problem = config.bits > 0 && p.in_integers ? problem_of_packed(files, p, config.bits)
+                                                    : problem_of(files, config, p.name, p.shape);
+    if (problem) problems.push_back(std::move(*problem));
+  }
   for (const auto& [name, original] : table.copies) {
     if (files.find(name) == nullptr) continue;  // they may be absent
     if (auto problem = problem_of(files, config, name, original->shape))
@@ -181,13 +215,50 @@ void refuse_more_experts_than_tensors(const CheckpointFiles& files, const ModelC
          kNotTogether);
 }
 
+namespace {
+// Rounded to bf16, a row at a time where it can be.
+void read_halves(kernels::Ctx& ctx, const CheckpointFiles& files, const ModelConfig& config, const Param& p) {
+  const Tensor& t = *files.find(p.name);
+  if (t.dtype == Dtype::kF8E4M3) {
+    const std::vector<float> values = read_parameter(files, config, p.name, p.shape);
+    return ctx.level.narrow_bf16(values.data(), p.elements(), p.weight->half);
+  }
+  const int64_t columns = p.shape[1];
+  ctx.pool.parallel_for(p.shape[0], [&](int64_t begin, int64_t end, int) {
+    std::vector<float> row(static_cast<size_t>(columns));
+    for (int64_t r = begin; r < end; ++r) {
+      to_f32({static_cast<std::byte*>(t.data) + r * columns * dtype_size(t.dtype), t.dtype, {columns}},
+             row.data());
+      ctx.level.narrow_bf16(row.data(), columns, p.weight->half + r * columns);
+    }
+  });
+}
+
+// Panels are read where they lie in the mapped file; those of one weight must lie one behind the other.
+void map_panels(const CheckpointFiles& files, const Param& p) {
+  const Tensor& t = *files.find(packed_name(p.name));
+  kernels::Matrix& m = p.weight->matrix;
+  const std::byte* end =
+      static_cast<const std::byte*>(m.panels) + kernels::packed_b_bytes(p.row, m.in, m.operand);
+  if (p.row == 0)
+    m.panels = t.data;
+  else if (end != t.data)
+    fail(files.file_of(packed_name(p.name)), packed_name(p.name) + " does not lie behind its neighbour",
+         "write the directory again with `frugal quantize`");
+}
+}  // namespace
+
 std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& directory,
                                   const LoadOptions& options) {
   const ModelConfig config = load_config(directory);
   for (const std::string& field : config.unknown_fields)
     warn("{}/config.json: unknown field {} is ignored", directory, field);
-  const CheckpointFiles files(directory);
+  const auto held = std::make_shared<CheckpointFiles>(directory);
+  const CheckpointFiles& files = *held;
   refuse_more_experts_than_tensors(files, config, directory);
+  if (config.bits > 0 && (options.trainable || options.operand != kernels::Operand::kBF16))
+    fail(directory, fmt::format("holds int{} weights", config.bits),
+         "they serve, with bf16 for the rest; train or verify the model that they were made from");
   require_memory(Model::memory_bytes(config, options.operand, options.trainable) + options.cache_bytes,
                  "the model and its cache", "use a smaller model or a shorter context");
   auto model = std::make_unique<Model>(config, options.operand, options.trainable);
@@ -195,8 +266,14 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
   if (!problems.empty()) fail(problems[0].where, problems[0].what, problems[0].remedy);
   std::vector<float> whole;  // a weight of several parameters, without masters
   for (const Param& p : model->table.params) {
-    const std::vector<float> values = read_parameter(files, config, p.name, p.shape);
+    if (config.bits > 0 && p.in_integers) {
+      map_panels(files, p);
+      continue;
+    }
     Weight& w = *p.weight;
+    if (w.half) read_halves(ctx, files, config, p);
+    if (w.half && !model->needs_panels(w)) continue;
+    const std::vector<float> values = read_parameter(files, config, p.name, p.shape);
     if (w.data) {
       std::copy(values.begin(), values.end(), p.data());
     } else {
@@ -212,6 +289,7 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
       if (&w == &a.kv_b_proj) model->pack_absorbed_layer(ctx, all, &a);
     }
   }
+  if (config.bits > 0) model->files = held;
   return model;
 }
 

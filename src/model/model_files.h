@@ -34,6 +34,11 @@ class CheckpointFiles {
 std::string scale_name(const std::string& name);
 std::string scaled_name(const std::string& scale_name);
 
+// The name of a matrix as int8 or int4 panels, and back; its shape [panels, bytes].
+std::string packed_name(const std::string& name);
+std::string unpacked_name(const std::string& packed_name);
+Shape packed_shape(const Param& param, int64_t bits);
+
 // What is wrong with a directory, in the words of an Error.
 struct TensorProblem {
   std::string where, what, remedy;

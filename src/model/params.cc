@@ -35,7 +35,7 @@ class Builder {
 
  private:
   void add(const std::string& name, ParamKind kind, Weight* w, int64_t row, Shape shape) {
-    t_.params.push_back({prefix_ + name, shape, kind, w, row, layer_});
+    t_.params.push_back({prefix_ + name, shape, kind, w, row, layer_, kind == ParamKind::kMatrix});
     t_.elements += shape.elements();
   }
   void matrix(const std::string& name, const char* label, ParamKind kind, Weight* w, int64_t out,
@@ -76,6 +76,7 @@ class Builder {
     linear("kv_a_proj_with_mqa", &a->kv_a_proj, c_.kv_lora_rank + c_.qk_rope_head_dim, c_.hidden_size);
     vector("self_attn.kv_a_layernorm.weight", ParamKind::kNorm, &a->kv_a_layernorm, c_.kv_lora_rank);
     linear("kv_b_proj", &a->kv_b_proj, heads * (c_.qk_nope_head_dim + c_.v_head_dim), c_.kv_lora_rank);
+    t_.params.back().in_integers = false;  // small, and the absorbed form takes it apart by heads
     linear("o_proj", &a->o_proj, c_.hidden_size, heads * c_.v_head_dim);
   }
   void layer(LayerWeights* l) {
@@ -103,6 +104,7 @@ class Builder {
     vector("enorm.weight", ParamKind::kNorm, &m->enorm, c_.hidden_size);
     vector("hnorm.weight", ParamKind::kNorm, &m->hnorm, c_.hidden_size);
     matrix("eh_proj.weight", "eh_proj", ParamKind::kMatrix, &m->eh_proj, c_.hidden_size, 2 * c_.hidden_size);
+    t_.params.back().in_integers = false;  // as in published FP8 checkpoints
     layer(&m->block);
     vector("shared_head.norm.weight", ParamKind::kNorm, &m->shared_head_norm, c_.hidden_size);
   }

@@ -12,6 +12,11 @@
 
 namespace frugal::model {
 
+// The operand type of matrices in int8 and int4 models (ModelConfig::bits).
+inline kernels::Operand integer_operand(int64_t bits) {
+  return bits == 4 ? kernels::Operand::kInt4 : kernels::Operand::kInt8;
+}
+
 enum class ParamKind {
   kMatrix,     // a Linear's rows; multiplied in the operand type, stored in it
   kEmbedding,  // looked up in the operand type, stored in it
@@ -23,11 +28,12 @@ enum class ParamKind {
 // One tensor that a forward pass reads as a whole. It may span several parameters that lie one below the
 // other (gate_proj over up_proj): one product then computes both.
 struct Weight {
-  int64_t out = 0, in = 1;  // rows, columns; a vector has in = 1
-  const char* label = "";   // what it is, for profiles
-  int64_t offset = -1;      // in the flat buffers of masters and gradients
-  float* data = nullptr;    // f32 values; null for matrices of a model that is not trained
-  kernels::Matrix matrix;   // packed operands (kMatrix, kGate, and a tied embedding)
+  int64_t out = 0, in = 1;   // rows, columns; a vector has in = 1
+  const char* label = "";    // what it is, for profiles
+  int64_t offset = -1;       // in the flat buffers of masters and gradients
+  float* data = nullptr;     // f32 values; null for matrices of a model that is not trained
+  uint16_t* half = nullptr;  // bf16 values instead: the embedding of a bf16 model that is not trained
+  kernels::Matrix matrix;    // packed operands (kMatrix, kGate, and a tied embedding)
   int64_t elements() const { return out * in; }
 };
 
@@ -36,8 +42,9 @@ struct Param {
   Shape shape;
   ParamKind kind;
   Weight* weight;
-  int64_t row = 0;     // first row inside *weight
-  int64_t layer = -1;  // -1: outside the layers
+  int64_t row = 0;           // first row inside *weight
+  int64_t layer = -1;        // -1: outside the layers
+  bool in_integers = false;  // int8 and int4 models store it so; the rest keeps its bf16 or f32
   int64_t elements() const { return shape.elements(); }
   int64_t offset() const { return weight->offset + row * weight->in; }
   float* data() const { return weight->data + row * weight->in; }

@@ -27,6 +27,10 @@ std::vector<StoredTensor> stored_tensors(const ParamTable& table, const Weights&
                                          StoredFormat format) {
   std::vector<StoredTensor> all;
   for (const Param& p : table.params) {
+    if (bits_of(format) > 0 && p.in_integers) {
+      all.push_back({packed_name(p.name), Dtype::kU8, packed_shape(p, bits_of(format)), &p});
+      continue;
+    }
     all.push_back({p.name, stored_dtype(p, weights, format), p.shape, &p});
     if (all.back().dtype == Dtype::kF8E4M3)
       all.push_back({scale_name(p.name),
@@ -75,7 +79,7 @@ PartOf parts_of(const Weights& w) {
 
 void add_stored(const CheckpointFiles* files, const std::string& name, PartCount* count) {
   if (files == nullptr) return;
-  for (const std::string& one : {name, scale_name(name)})
+  for (const std::string& one : {name, scale_name(name), packed_name(name)})
     if (const Tensor* t = files->find(one)) count->stored[t->dtype] += t->bytes();
 }
 }  // namespace

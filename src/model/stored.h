@@ -15,8 +15,15 @@ namespace frugal::model {
 //   fp8        matrices of the layers in e4m3 with a scale per 128 x 128 block; embedding, head and the MTP
 //   module's
 //              projection in bf16
+//   int8, int4 matrices, the head included, in groups of 128 with a scale, as panels that the kernels read as
+//   they
+//              lie (kernels/level.h, GroupSweepArgs); kv_b_proj, the MTP module's projection and the
+//              embedding in bf16
 // Norms and the router's matrix are published in bf16, the router's bias in f32.
-enum class StoredFormat { kF32, kBF16, kFP8 };
+enum class StoredFormat { kF32, kBF16, kFP8, kInt8, kInt4 };
+inline int64_t bits_of(StoredFormat f) {  // ModelConfig::bits
+  return f == StoredFormat::kInt8 ? 8 : f == StoredFormat::kInt4 ? 4 : 0;
+}
 
 struct StoredTensor {
   std::string name;

@@ -76,6 +76,17 @@ static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
 static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
   FRUGAL_EACH(float_of((bits_of(a.v[i]) >> 16) | (bits_of(b.v[i]) & 0xffff0000u)));
 }
+// The low 16 bits of every lane moved up.
+static inline f32x16 raise_bf16(f32x16 a) { FRUGAL_EACH(float_of(bits_of(a.v[i]) << 16)); }
+// (a0, b0, a1, b1, ...)
+static inline void interleave(f32x16 a, f32x16 b, f32x16* low, f32x16* high) {
+  for (int i = 0; i < 8; ++i) {
+    low->v[2 * i] = a.v[i];
+    low->v[2 * i + 1] = b.v[i];
+    high->v[2 * i] = a.v[8 + i];
+    high->v[2 * i + 1] = b.v[8 + i];
+  }
+}
 static inline void transpose16(f32x16* rows) {
   for (int i = 0; i < 16; ++i) {
     for (int j = 0; j < i; ++j) {

@@ -100,6 +100,18 @@ static inline __m256 join_bf16_8(__m256 a, __m256 b) {
 static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
   return {join_bf16_8(a.lo, b.lo), join_bf16_8(a.hi, b.hi)};
 }
+static inline __m256 raise_bf16_8(__m256 a) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 16));
+}
+static inline f32x16 raise_bf16(f32x16 a) { return {raise_bf16_8(a.lo), raise_bf16_8(a.hi)}; }
+static inline f32x16 interleave_8(__m256 a, __m256 b) {
+  const __m256 x = _mm256_unpacklo_ps(a, b), y = _mm256_unpackhi_ps(a, b);
+  return {_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31)};
+}
+static inline void interleave(f32x16 a, f32x16 b, f32x16* low, f32x16* high) {
+  *low = interleave_8(a.lo, b.lo);
+  *high = interleave_8(a.hi, b.hi);
+}
 static inline void transpose8(const __m256* in, __m256* out) {
   __m256 pair[8], four[8];
   for (int i = 0; i < 8; i += 2) {

@@ -58,6 +58,14 @@ static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
   return {_mm512_castsi512_ps(_mm512_or_epi32(_mm512_srli_epi32(_mm512_castps_si512(a.v), 16),
                                               _mm512_and_epi32(_mm512_castps_si512(b.v), high)))};
 }
+static inline f32x16 raise_bf16(f32x16 a) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16))};
+}
+static inline void interleave(f32x16 a, f32x16 b, f32x16* low, f32x16* high) {
+  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  low->v = _mm512_permutex2var_ps(a.v, first, b.v);
+  high->v = _mm512_permutex2var_ps(a.v, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b.v);
+}
 static inline void transpose16(f32x16* rows) {
   __m512 pair[16], four[16];
 #pragma GCC unroll 8

@@ -10,9 +10,11 @@
 namespace frugal::kernels {
 namespace {
 #include "kernels/levels/f32x16_avx2.h"
+#include "kernels/levels/quads_avx2.h"
 // clang-format off
 #include "kernels/levels/products.inl"
 #include "kernels/levels/rows.inl"
+#include "kernels/levels/group_products.inl"
 #include "kernels/levels/table.inl"
 // clang-format on
 }  // namespace

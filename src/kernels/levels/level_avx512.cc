@@ -10,13 +10,22 @@
 namespace frugal::kernels {
 namespace {
 #include "kernels/levels/f32x16_avx512.h"
+#include "kernels/levels/quads_avx512.h"
 // clang-format off
 #include "kernels/levels/products.inl"
 #include "kernels/levels/rows.inl"
+#include "kernels/levels/group_products.inl"
 #include "kernels/levels/table.inl"
 // clang-format on
 }  // namespace
 
-const Level& level_avx512() { return kTable; }
+const Level& level_avx512() {
+  static const Level table = [] {
+    Level t = kTable;
+    if (__builtin_cpu_supports("avx512vnni")) t.group_sweep = group_sweep_avx512_vnni;
+    return t;
+  }();
+  return table;
+}
 
 }  // namespace frugal::kernels

@@ -9,9 +9,11 @@
 namespace frugal::kernels {
 namespace {
 #include "kernels/levels/f32x16_array.h"
+#include "kernels/levels/quads_array.h"
 // clang-format off
 #include "kernels/levels/products.inl"
 #include "kernels/levels/rows.inl"
+#include "kernels/levels/group_products.inl"
 #include "kernels/levels/table.inl"
 // clang-format on
 }  // namespace

@@ -234,3 +234,32 @@ static void pack_b_rows(const float* src, int64_t ld, int64_t columns, int64_t k
     }
   }
 }
+
+// Where keys begin with the values (level.h, value_panel): squares of 16 keys x 16 lanes are transposed in registers.
+static void value_panel(const void* keys, int64_t key_panel_bytes, int64_t first, int64_t dims, Operand operand,
+                        void* dst) {
+  f32x16 v[16];
+  float* out = static_cast<float*>(dst);
+  for (int64_t key = 0; key < kKeyBlock; key += 16) {
+    const float* panel = reinterpret_cast<const float*>(static_cast<const char*>(keys) + key / kPanelCols * key_panel_bytes);
+    const float* in = panel + key % kPanelCols;
+    if (operand == Operand::kBF16) {  // a lane holds two dimensions
+      for (int i = 0; i < 16; ++i) v[i] = load(in + (first / 2 + i) * kPanelCols);
+      transpose16(v);
+      for (int i = 0; i < 16; i += 2, out += kPanelCols) {
+        f32x16 low, high;
+        interleave(join_bf16(raise_bf16(v[i]), raise_bf16(v[i + 1])), join_bf16(v[i], v[i + 1]), &low, &high);
+        store(out, low);
+        store(out + 16, high);
+      }
+      continue;
+    }
+    for (int64_t half = 0; half < kPanelCols; half += 16) {
+      for (int64_t i = 0; i < 16; ++i)
+        v[i] = half + i < dims ? load(in + (first + half + i) * kPanelCols) : set1(0.0f);
+      transpose16(v);
+      for (int64_t i = 0; i < 16; ++i) store(out + i * kPanelCols + half, v[i]);
+    }
+    out += 16 * kPanelCols;
+  }
+}

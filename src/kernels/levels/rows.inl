@@ -281,7 +281,7 @@ static inline float softmax_row(const SoftmaxTile& t, int64_t r, int64_t n) {
 static void softmax_tile(const SoftmaxTile& t) {
   float before[kKeyBlock], sum[kKeyBlock];
   for (int64_t r = 0; r < t.rows; ++r) {
-    const int64_t n = t.visible + r < kKeyBlock ? t.visible + r : kKeyBlock;
+    const int64_t seen = t.visible + t.step * r, n = seen < kKeyBlock ? seen : kKeyBlock;
     before[r] = t.first_block ? 0.0f : t.m[r];
     sum[r] = 0;
     if (n > 0)
@@ -375,4 +375,38 @@ static float fma_chain(int64_t rounds) {
   f32x16 sum = chain[0];
   for (int c = 1; c < kFmaChains; ++c) sum = add(sum, chain[c]);
   return reduce_add(sum);
+}
+
+// Groups of 128 (the last padded with zeros): s = amax / limit, q = x / s to nearest even. A group that no
+// normal scale can represent has scale 1 and zeros; a value that is not finite makes its scale NaN.
+static void quantise_groups(const float* x, int64_t n, float limit, int8_t* q, float* scale, int32_t* sum) {
+  const f32x16 rounding = set1(12582912.0f);  // 1.5 * 2^23: the sum's low bits are the nearest integer
+  for (int64_t at = 0; at < n; at += kQuantGroup, q += kQuantGroup, ++scale, ++sum) {
+    const int64_t length = n - at < kQuantGroup ? n - at : kQuantGroup;
+    f32x16 amax = set1(0.0f), bad = set1(0.0f);
+    const auto value = [&](int64_t i) {
+      const int m = static_cast<int>(length - i < 16 ? length - i : 16);
+      return m <= 0 ? set1(0.0f) : m == 16 ? load(x + at + i) : load_first(x + at + i, m, 0.0f);
+    };
+    for (int64_t i = 0; i < length; i += 16) {
+      const f32x16 v = value(i);
+      amax = max(amax, max(v, sub(set1(0.0f), v)));
+      bad = fma(v, set1(0.0f), bad);
+    }
+    const float s = reduce_max(amax) / limit;
+    const float divisor = s < 1.17549435e-38f ? 1.0f : s;
+    *scale = divisor + reduce_add(bad);
+    float rounded[16];
+    int32_t total = 0;
+    for (int64_t i = 0; i < kQuantGroup; i += 16) {
+      store(rounded, add(div(value(i), set1(divisor)), rounding));
+      for (int j = 0; j < 16; ++j) {
+        int32_t bits;
+        __builtin_memcpy(&bits, rounded + j, 4);
+        q[i + j] = static_cast<int8_t>(bits & 255);
+        total += q[i + j];
+      }
+    }
+    *sum = total;
+  }
 }

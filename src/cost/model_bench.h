@@ -1,0 +1,47 @@
+// Speed of a model: prefill and decode by context and batch, beside the bytes that must be moved and the
+// operations that must be made, at the limits measured in the same run.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kernels/machine.h"
+#include "model/model.h"
+
+namespace frugal::cost {
+
+struct ModelTest {
+  bool prefill = false;
+  int64_t tokens = 0;        // of the prompt, or sampled
+  int64_t depth = 0;         // positions in the cache before
+  int64_t batch = 1;         // sequences
+  std::string name() const;  // "pp512", "tg64", "tg64@d8192", "tg64@b8"
+};
+
+struct ModelRow {
+  ModelTest test;
+  std::vector<double>
+      rates;  // tokens per second: of every prompt, or of every step of all sequences together
+  double flops_per_token = 0, bytes_per_token = 0;  // products and cache, each weight once per pass
+  double floor_seconds_per_token = 0;               // max(bytes / bandwidth, operations / peak)
+  double joules_per_token = 0;
+  bool joules_measured = false;
+  double average() const;
+  double deviation() const;
+  double share_of_limit() const { return floor_seconds_per_token * average(); }
+};
+
+struct ModelBenchOptions {
+  std::vector<ModelTest> tests;
+  int repeats = 3;  // prompts per prefill test
+  bool absorbed = false;
+};
+// Bytes of the cache and the passes of these tests.
+int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand operand,
+                          const ModelBenchOptions& options);
+// Random tokens, greedy. After every row `report` is called. limits: of the model's products.
+void bench_model(kernels::Ctx& ctx, model::Model& model, const kernels::Machine& limits,
+                 const ModelBenchOptions& options, const std::function<void(const ModelRow&)>& report);
+
+}  // namespace frugal::cost

@@ -1,0 +1,148 @@
+// Products with int8 and int4 weights against a plain restatement of docs/numerics.md, section 1: equal bits
+// at every level, with any number of threads, a row alone or in a batch.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "kernels/gemm.h"
+#include "test_values.h"
+
+namespace frugal::kernels {
+namespace {
+
+constexpr Operand kIntegers[] = {Operand::kInt8, Operand::kInt4};
+
+// A row of numbers as integers with a scale per 128.
+struct Quantised {
+  std::vector<int> q;
+  std::vector<float> scale;
+};
+Quantised quantised(const float* x, int64_t n, float limit) {
+  Quantised r;
+  for (int64_t at = 0; at < n; at += 128) {
+    float amax = 0;
+    const int64_t end = std::min(n, at + 128);
+    for (int64_t i = at; i < end; ++i) amax = std::max(amax, std::fabs(x[i]));
+    const float s = amax / limit;
+    r.scale.push_back(s < 1.17549435e-38f ? 1.0f : s);
+    for (int64_t i = at; i < end; ++i) r.q.push_back(static_cast<int>(std::nearbyint(x[i] / r.scale.back())));
+  }
+  return r;
+}
+std::vector<float> restated(const std::vector<float>& x, const std::vector<float>& w, int64_t m, int64_t n,
+                            int64_t k, Operand operand) {
+  std::vector<float> c;
+  for (int64_t i = 0; i < m; ++i) {
+    const Quantised a = quantised(x.data() + i * k, k, 127);
+    for (int64_t j = 0; j < n; ++j) {
+      const Quantised b = quantised(w.data() + j * k, k, operand == Operand::kInt4 ? 7 : 127);
+      float acc = 0;
+      for (int64_t at = 0; at < k; at += 128) {
+        int p = 0;
+        for (int64_t l = at; l < std::min(k, at + 128); ++l)
+          p += a.q[static_cast<size_t>(l)] * b.q[static_cast<size_t>(l)];
+        const size_t g = static_cast<size_t>(at / 128);
+        const float s = a.scale[g] * b.scale[g];
+        acc = std::fma(static_cast<float>(p), s, acc);
+      }
+      c.push_back(acc);
+    }
+  }
+  return c;
+}
+
+struct Packed {
+  Packed(Ctx& ctx, const std::vector<float>& w, int64_t out, int64_t in, Operand operand)
+      : panels(aligned_array<char>(packed_b_bytes(out, in, operand))), matrix{operand,      out,     in,
+                                                                              panels.get(), nullptr, -1} {
+    pack_matrix(ctx, w.data(), &matrix, 1);
+  }
+  AlignedPtr<char> panels;
+  Matrix matrix;
+};
+
+// Magnitudes over ten decades, whole groups of zeros, the largest value of a group in every place.
+std::vector<float> values(const char* name, int64_t n) {
+  std::vector<float> x = test::normal(name, n);
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (i % 1024 >= 896) x[i] = 0;
+    if (i % 640 < 128) x[i] *= i % 3 ? 1e-6f : 1e4f;
+  }
+  return x;
+}
+
+TEST(IntegerProducts, EqualTheRestatementAtEveryLevel) {
+  struct Sizes {
+    int64_t m, n, k;
+  };
+  for (const auto& [m, n, k] : {Sizes{1, 1, 1}, Sizes{2, 33, 127}, Sizes{3, 32, 128}, Sizes{5, 40, 200},
+                                Sizes{13, 7, 1007}, Sizes{97, 65, 256}, Sizes{30, 96, 129}}) {
+    const std::vector<float> x = values("x", m * k), w = values("w", n * k);
+    for (const Operand operand : kIntegers) {
+      const std::vector<float> want = restated(x, w, m, n, k, operand);
+      for (const std::string& level : available_levels()) {
+        for (const int threads : {1, 3}) {
+          Ctx ctx(threads, level_by_name(level));
+          const Packed b(ctx, w, n, k, operand);
+          std::vector<float> c(want.size(), NAN);
+          gemm(ctx, {x.data(), k, nullptr, m, b.matrix.forward(), c.data(), n}, Accumulate::kStore);
+          EXPECT_TRUE(test::same_bits(c, want))
+              << m << " x " << n << " x " << k << ", " << level << ", " << threads << " threads, operand "
+              << static_cast<int>(operand);
+        }
+      }
+    }
+  }
+}
+
+TEST(IntegerProducts, ARowDoesNotDependOnItsNeighbours) {
+  const int64_t m = 50, n = 70, k = 384;
+  Ctx ctx(2);
+  const std::vector<float> x = values("x", m * k);
+  for (const Operand operand : kIntegers) {
+    const Packed b(ctx, values("w", n * k), n, k, operand);
+    std::vector<float> together(static_cast<size_t>(m * n)), alone(together.size());
+    gemm(ctx, {x.data(), k, nullptr, m, b.matrix.forward(), together.data(), n}, Accumulate::kStore);
+    for (int64_t i = 0; i < m; ++i)
+      gemm(ctx, {x.data() + i * k, k, nullptr, 1, b.matrix.forward(), alone.data() + i * n, n},
+           Accumulate::kStore);
+    EXPECT_TRUE(test::same_bits(alone, together));
+  }
+}
+
+TEST(IntegerProducts, GroupsTakeTheirRowsByIndex) {
+  const int64_t source = 9, n = 40, k = 200;
+  Ctx ctx(2);
+  const std::vector<float> x = values("x", source * k);
+  const std::vector<int32_t> index = {8, 0, 3, 3, 7};
+  for (const Operand operand : kIntegers) {
+    const Packed b(ctx, values("w", n * k), n, k, operand);
+    std::vector<float> all(static_cast<size_t>(source * n)), some(index.size() * static_cast<size_t>(n));
+    gemm(ctx, {x.data(), k, nullptr, source, b.matrix.forward(), all.data(), n}, Accumulate::kStore);
+    gemm(ctx,
+         {x.data(), k, index.data(), static_cast<int64_t>(index.size()), b.matrix.forward(), some.data(), n},
+         Accumulate::kStore);
+    for (size_t i = 0; i < index.size(); ++i)
+      EXPECT_TRUE(test::same_bits(some.data() + static_cast<int64_t>(i) * n, all.data() + index[i] * n, n));
+  }
+}
+
+TEST(IntegerProducts, WhatIsNotFiniteComesOutAsNaN) {
+  const int64_t n = 33, k = 256;
+  Ctx ctx(1);
+  std::vector<float> x = test::normal("x", 3 * k), c(static_cast<size_t>(3 * n));
+  x[5] = NAN;
+  x[static_cast<size_t>(k + 200)] = INFINITY;
+  const Packed b(ctx, test::normal("w", n * k), n, k, Operand::kInt8);
+  gemm(ctx, {x.data(), k, nullptr, 3, b.matrix.forward(), c.data(), n}, Accumulate::kStore);
+  for (size_t i = 0; i < c.size(); ++i) EXPECT_EQ(std::isnan(c[i]), i < static_cast<size_t>(2 * n)) << i;
+}
+
+// 8.25 and 4.25 bits per weight.
+TEST(IntegerProducts, SizeOfPanels) {
+  EXPECT_EQ(packed_b_bytes(2048, 1408, Operand::kInt8), 2048 * 1408 * 33 / 32);
+  EXPECT_EQ(packed_b_bytes(2048, 1408, Operand::kInt4), 2048 * 1408 * 17 / 32);
+}
+
+}  // namespace
+}  // namespace frugal::kernels

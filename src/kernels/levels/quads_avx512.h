@@ -1,0 +1,44 @@
+// 16 lanes of four bytes and of one int32, as one AVX-512 register. Included inside a level's namespace
+// behind f32x16_avx512.h. With FRUGAL_VNNI one instruction makes the four products and their sum.
+constexpr int kGroupRows = 12;  // rows of a tile
+struct i32x16 {
+  __m512i v;
+};
+struct quads {
+  __m512i v;
+};
+
+static inline i32x16 zero_i32() { return {_mm512_setzero_si512()}; }
+static inline quads load_quads(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+static inline quads low_halves(quads x) { return {_mm512_and_si512(x.v, _mm512_set1_epi8(15))}; }
+static inline quads high_halves(quads x) {
+  return {_mm512_and_si512(_mm512_srli_epi16(x.v, 4), _mm512_set1_epi8(15))};
+}
+static inline __m512i broadcast_bytes(const int8_t* p) {
+  int32_t bytes;
+  __builtin_memcpy(&bytes, p, 4);
+  return _mm512_set1_epi32(bytes);
+}
+#ifdef FRUGAL_VNNI
+struct quad {
+  __m512i v;
+};
+static inline quad broadcast_quad(const int8_t* p) { return {broadcast_bytes(p)}; }
+static inline i32x16 dot4(i32x16 acc, quads w, quad a) { return {_mm512_dpbusd_epi32(acc.v, w.v, a.v)}; }
+#else
+struct quad {
+  __m512i even, odd;  // int16: bytes 0 and 2, bytes 1 and 3
+};
+static inline quad broadcast_quad(const int8_t* p) {
+  const __m512i x = broadcast_bytes(p);
+  return {_mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8), _mm512_srai_epi16(x, 8)};
+}
+static inline i32x16 dot4(i32x16 acc, quads w, quad a) {
+  const __m512i even = _mm512_and_si512(w.v, _mm512_set1_epi16(255)), odd = _mm512_srli_epi16(w.v, 8);
+  const __m512i sum = _mm512_add_epi32(acc.v, _mm512_madd_epi16(even, a.even));
+  return {_mm512_add_epi32(sum, _mm512_madd_epi16(odd, a.odd))};
+}
+#endif
+static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
+  return {_mm512_cvtepi32_ps(_mm512_sub_epi32(x.v, _mm512_set1_epi32(n)))};
+}
