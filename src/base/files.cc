@@ -78,6 +78,19 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void MappedFile::populate() const {
+  if (data_ == nullptr) return;
+  std::byte* data = const_cast<std::byte*>(data_);
+#ifdef MADV_POPULATE_READ
+  if (::madvise(data, size_, MADV_POPULATE_READ) == 0) return;
+#endif
+  // An older kernel.
+  ::madvise(data, size_, MADV_WILLNEED);
+  volatile std::byte sink{};
+  for (size_t at = 0; at < size_; at += 4096) sink = data[at];
+  (void)sink;
+}
+
 bool file_exists(const std::string& path) {
   std::error_code ec;
   return fs::is_regular_file(path, ec);

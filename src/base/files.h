@@ -25,6 +25,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const std::string& path() const { return path_; }
+  // Reads the whole file into memory and maps its pages, so that nobody waits for the disk later.
+  void populate() const;
 
  private:
   std::string path_;

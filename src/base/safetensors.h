@@ -18,6 +18,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::string& path);
 
   const std::string& path() const { return file_.path(); }
+  void populate() const { file_.populate(); }
   int64_t file_bytes() const { return static_cast<int64_t>(file_.bytes().size()); }
   // Views into the mapped file, by name.
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }

@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "cli/bench_model.h"
 #include "cli/commands.h"
+#include "cli/profile_table.h"
 #include "cost/kernel_bench.h"
 #include "cost/step_floor.h"
 #include "kernels/machine.h"
@@ -85,43 +86,6 @@ struct Step {
   std::vector<int32_t> tokens;
   int64_t done = 0;
 };
-
-// Rows of the same name added up.
-std::vector<kernels::ProfileRow> without_details(const std::vector<kernels::ProfileRow>& rows) {
-  std::vector<kernels::ProfileRow> sums;
-  for (const kernels::ProfileRow& r : rows) {
-    auto sum = std::find_if(sums.begin(), sums.end(), [&](const auto& s) { return s.name == r.name; });
-    if (sum == sums.end())
-      sum = sums.insert(sum, kernels::ProfileRow{.name = r.name, .detail = {}, .work = {}});
-    sum->calls += r.calls;
-    sum->seconds += r.seconds;
-    sum->work.flops += r.work.flops;
-    sum->work.bytes += r.work.bytes;
-  }
-  return sums;
-}
-
-void print_profile(std::vector<kernels::ProfileRow> rows, double total, int steps,
-                   const kernels::Machine& m) {
-  std::printf("%-36s %6s %9s %6s %9s %8s %9s\n", "operation", "calls", "ms", "share", "GFLOP/s", "GB/s",
-              "of floor");
-  double known = 0;
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
-  for (const kernels::ProfileRow& r : rows) {
-    known += r.seconds;
-    std::printf("%-36s %6.0f %9.2f %4.1f %%", fmt::format("{} {}", r.name, r.detail).c_str(),
-                static_cast<double>(r.calls) / steps, r.seconds / steps * 1e3, 100 * r.seconds / total);
-    if (r.work.flops > 0)
-      std::printf(" %9.1f", r.work.flops / r.seconds * 1e-9);
-    else
-      std::printf(" %9s", "");
-    const double floor = std::max(r.work.flops / m.flops, r.work.bytes / m.read_bytes);
-    if (floor > 0) std::printf(" %8.1f %7.0f %%", r.work.bytes / r.seconds * 1e-9, 100 * floor / r.seconds);
-    std::printf("\n");
-  }
-  std::printf("%-36s %6s %9.2f %4.1f %%\n", "everything else", "", (total - known) / steps * 1e3,
-              100 * (total - known) / total);
-}
 
 // The time line as Chrome's trace format, which Perfetto (ui.perfetto.dev) opens: microseconds, one thread,
 // since operations follow each other and each uses all threads.
@@ -227,12 +191,13 @@ void run_kernels(const Options& o) {
   std::printf("\n");
 }
 
-void run(const Options& o) {
+void run(Options& o) {
   if (o.floor) return run_floor(o);
   if (o.words.empty()) return run_kernels(o);
   if (o.words.size() > 1 || !std::filesystem::is_directory(o.words[0]))
     fail(o.words.back(), "is not something that bench measures",
          "give a model directory; for a recipe's step use --floor");
+  o.model.profile = o.profile;
   bench_model_directory(o.words[0], o.model, o.threads, o.json);
 }
 }  // namespace
@@ -244,7 +209,7 @@ void add_bench_command(CLI::App& app) {
   c->add_option("recipe", o->words, "model directory; with --floor a recipe, then key=value settings");
   auto* floor =
       c->add_flag("--floor", o->floor, "a training step's profile, and the least time it could take");
-  c->add_flag("--profile", o->profile, "products by weight, row operations by kind")->needs(floor);
+  c->add_flag("--profile", o->profile, "products by weight, row operations by kind; of a model as well");
   c->add_option("--trace", o->trace, "write the time line here, for ui.perfetto.dev")->needs(floor);
   c->add_flag("--json", o->json, "one object per line")->excludes(floor);
   add_model_bench_options(c, &o->model);

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/progress.h"
 #include "cli/model_argument.h"
+#include "cli/profile_table.h"
 #include "cost/model_bench.h"
 #include "model/model_files.h"
 
@@ -87,7 +88,9 @@ void bench_model_directory(const std::string& path, const ModelBenchArguments& a
   const auto m = model::load_model(
       ctx, directory, {operand, false, options.absorbed, cost::model_bench_bytes(config, operand, options)});
   const double load = seconds_since(start);
-  const kernels::Machine limits = kernels::measure_machine(ctx, bound_operand(config, operand));
+  const cost::ModelLimits all{kernels::measure_machine(ctx, bound_operand(config, operand)),
+                              kernels::measure_machine(ctx, operand).flops};
+  const kernels::Machine& limits = all.machine;
   if (!json) {
     std::printf(
         "%s, level %s, %d threads: reads %.1f GB/s, %.0f GFLOP/s in products of its weights; loaded in %.1f "
@@ -97,7 +100,12 @@ void bench_model_directory(const std::string& path, const ModelBenchArguments& a
     std::printf("%s cache\n\n%-18s %19s %12s %12s %10s %10s\n", options.absorbed ? "absorbed" : "expanded",
                 "test", "tok/s", "MB/token", "GFLOP/token", "floor ms", "of limit");
   }
-  cost::bench_model(ctx, *m, limits, options, json ? print_json : print_line);
+  cost::bench_model(ctx, *m, all, options, [&](const cost::ModelRow& r) {
+    json ? print_json(r) : print_line(r);
+    if (!a.profile || json) return;
+    print_profile(r.profile.rows, r.seconds, static_cast<int>(r.rates.size()), limits);
+    std::printf("\n");
+  });
 }
 
 }  // namespace frugal::cli

@@ -11,6 +11,7 @@ struct ModelBenchArguments {
   std::vector<int64_t> prompts = {512}, generate = {64}, depths = {0}, batches = {1};
   int repeats = 3;
   std::string attention, precision;
+  bool profile = false;
 };
 void add_model_bench_options(CLI::App* command, ModelBenchArguments* arguments);
 void bench_model_directory(const std::string& path, const ModelBenchArguments& arguments, int threads,

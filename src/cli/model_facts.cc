@@ -62,6 +62,7 @@ std::vector<FitFacts> what_fits(const model::ModelConfig& c, int64_t available) 
   contexts.push_back(c.max_position_embeddings);
   std::vector<FitFacts> fits;
   for (const auto operand : {kernels::Operand::kBF16, kernels::Operand::kF32}) {
+    if (c.bits > 0 && operand == kernels::Operand::kF32) continue;  // integers run beside bf16
     const int64_t weights = model::Model::memory_bytes(c, operand, false);
     for (const bool absorbed : {false, true})
       for (const int64_t context : contexts) {
@@ -115,7 +116,9 @@ ModelFacts gather_model_facts(const std::string& path) {
   if (f.parts.empty()) f.parts = model::count_parts(f.config, table, weights, nullptr);
   constexpr std::pair<const char*, model::StoredFormat> formats[] = {{"f32", model::StoredFormat::kF32},
                                                                      {"bf16", model::StoredFormat::kBF16},
-                                                                     {"fp8", model::StoredFormat::kFP8}};
+                                                                     {"fp8", model::StoredFormat::kFP8},
+                                                                     {"int8", model::StoredFormat::kInt8},
+                                                                     {"int4", model::StoredFormat::kInt4}};
   for (const auto& [name, format] : formats) {
     int64_t bytes = 0;
     for (const model::StoredTensor& t : model::stored_tensors(table, weights, format)) bytes += t.bytes();

@@ -55,6 +55,8 @@ std::string experts_text(const model::ModelConfig& c) {
 }
 
 std::string quantisation_text(const model::ModelConfig& c) {
+  if (c.bits > 0)
+    return fmt::format("int{} in groups of 128 with a scale; the rest torch_dtype {}", c.bits, c.torch_dtype);
   if (!c.fp8) return "none, torch_dtype " + c.torch_dtype;
   return fmt::format("fp8: e4m3 in blocks of 128 x 128, {} scales; the rest torch_dtype {}",
                      c.ue8m0_scales ? "power-of-two" : "float32", c.torch_dtype);

@@ -11,12 +11,19 @@
 namespace frugal::cost {
 
 namespace {
+constexpr int64_t kWarm = 2;  // steps of decoding that are not counted
+
+int64_t prompt_of(const ModelTest& t) { return t.prefill ? t.tokens : std::max<int64_t>(t.depth, 1); }
+// Sequences that have their prompt go on while others read theirs; those steps are not counted.
+int64_t sampled_of(const ModelTest& t, int64_t chunk) {
+  return t.prefill ? 1 : t.tokens + (prompt_of(t) / chunk + 2) * t.batch + kWarm;
+}
+
 infer::EngineOptions engine_options(const ModelTest& t, bool absorbed) {
   infer::EngineOptions o;
   o.absorbed = absorbed;
   o.max_sequences = t.batch;
-  // A prompt has at least one token; one more is sampled behind it.
-  o.max_context = std::max<int64_t>(t.depth, 1) + t.tokens + 2;
+  o.max_context = prompt_of(t) + sampled_of(t, o.max_batch_tokens);
   return o;
 }
 
@@ -31,90 +38,71 @@ infer::Request request(const ModelTest& t, int64_t prompt, int64_t sampled, int6
   return r;
 }
 
-// Runs f and adds what it did and took to the row.
-template <class F>
-double measured(kernels::Ctx& ctx, kernels::Work* work, F f) {
-  kernels::Profile profile;
-  ctx.profile = &profile;
-  const auto start = std::chrono::steady_clock::now();
-  f();
-  const double seconds = seconds_since(start);
-  ctx.profile = nullptr;
-  for (const kernels::ProfileRow& r : profile.rows) {
-    if (r.name != "products" && r.name != "attention") continue;
-    work->flops += r.work.flops;
-    work->bytes += r.work.bytes;
-  }
-  return seconds;
-}
-
 struct Runner {
   kernels::Ctx& ctx;
   model::Model& model;
-  const kernels::Machine& limits;
+  const ModelLimits& limits;
   const ModelBenchOptions& options;
 
-  // tokens: of all passes that `work` counts; seconds: the least that they could take.
-  void finish(ModelRow* row, const kernels::Work& work, double floor, double tokens, const EnergyMeter& meter,
-              double joules) const {
-    row->flops_per_token = work.flops / tokens;
-    row->bytes_per_token = work.bytes / tokens;
-    row->floor_seconds_per_token = floor / tokens;
-    row->joules_measured = meter.measured();
-    row->joules_per_token = joules / tokens;
-  }
-  double floor(const kernels::Work& w) const {
-    return std::max(w.bytes / limits.read_bytes, w.flops / limits.flops);
+  // Runs f and adds where its time went to the row.
+  template <class F>
+  double measured(ModelRow* row, F f) const {
+    ctx.profile = &row->profile;
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    const double seconds = seconds_since(start);
+    ctx.profile = nullptr;
+    row->seconds += seconds;
+    return seconds;
   }
 
-  ModelRow prefill(const ModelTest& t) {
-    infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
-    ModelRow row{.test = t, .rates = {}};
+  // tokens: of all passes of the profile.
+  void finish(ModelRow* row, double tokens, EnergyMeter* meter) const {
     kernels::Work work;
-    double least = 0;
-    EnergyMeter meter(ctx.pool.size());
-    double tokens = 0;
-    for (int i = 0; i <= options.repeats; ++i) {  // the first touches the weights
-      engine.add(request(t, t.tokens, 1, model.config.vocab_size, static_cast<uint64_t>(i)));
-      kernels::Work once;
-      const double seconds = measured(ctx, &once, [&] {
-        while (!engine.idle()) engine.step();
-      });
-      if (i == 0) continue;
-      row.rates.push_back(static_cast<double>(t.tokens) / seconds);
-      work.flops += once.flops;
-      work.bytes += once.bytes;
-      least += floor(once);
-      tokens += static_cast<double>(t.tokens);
+    double arithmetic = 0;
+    for (const kernels::ProfileRow& r : row->profile.rows) {
+      const bool products = r.name == "products", attention = r.name == "attention";
+      if (!products && !attention) continue;
+      work.flops += r.work.flops;
+      work.bytes += r.work.bytes;
+      arithmetic += r.work.flops / (products ? limits.machine.flops : limits.attention_flops);
     }
-    finish(&row, work, least, tokens, meter, meter.joules() * options.repeats / (options.repeats + 1));
+    row->flops_per_token = work.flops / tokens;
+    row->bytes_per_token = work.bytes / tokens;
+    row->floor_seconds_per_token = std::max(work.bytes / limits.machine.read_bytes, arithmetic) / tokens;
+    row->joules_measured = meter->measured();
+    row->joules_per_token = meter->joules() / tokens;
+  }
+
+  ModelRow prefill(const ModelTest& t) const {
+    infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
+    ModelRow row{.test = t, .rates = {}, .profile = {}};
+    const auto run = [&](int i) {
+      engine.add(request(t, t.tokens, 1, model.config.vocab_size, static_cast<uint64_t>(i)));
+      while (!engine.idle()) engine.step();
+    };
+    run(0);  // touches the weights
+    EnergyMeter meter(ctx.pool.size());
+    for (int i = 1; i <= options.repeats; ++i)
+      row.rates.push_back(static_cast<double>(t.tokens) / measured(&row, [&] { run(i); }));
+    finish(&row, static_cast<double>(t.tokens * options.repeats), &meter);
     return row;
   }
 
-  ModelRow decode(const ModelTest& t) {
+  ModelRow decode(const ModelTest& t) const {
     infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
-    ModelRow row{.test = t, .rates = {}};
-    constexpr int64_t kWarm = 2;
+    ModelRow row{.test = t, .rates = {}, .profile = {}};
+    const int64_t sampled = sampled_of(t, infer::EngineOptions().max_batch_tokens);
     for (int64_t b = 0; b < t.batch; ++b)
-      engine.add(request(t, std::max<int64_t>(t.depth, 1), t.tokens + 1, model.config.vocab_size,
-                         static_cast<uint64_t>(b)));
-    // Until every sequence has its first token.
-    for (int64_t first = 0; first < t.batch;)
-      for (const infer::Event& e : engine.step()) first += e.token >= 0 && e.finish == infer::Finish::kNone;
-    kernels::Work work;
-    double least = 0, tokens = 0;
-    EnergyMeter meter(ctx.pool.size());
-    for (int64_t i = 0; !engine.idle(); ++i) {
-      kernels::Work once;
-      const double seconds = measured(ctx, &once, [&] { engine.step(); });
-      if (i < kWarm && t.tokens > kWarm) continue;
-      row.rates.push_back(static_cast<double>(t.batch) / seconds);
-      work.flops += once.flops;
-      work.bytes += once.bytes;
-      least += floor(once);
-      tokens += static_cast<double>(t.batch);
+      engine.add(request(t, prompt_of(t), sampled, model.config.vocab_size, static_cast<uint64_t>(b)));
+    // Until every sequence takes part.
+    while (static_cast<int64_t>(engine.step().size()) < t.batch) {
     }
-    finish(&row, work, least, tokens, meter, meter.joules());
+    for (int64_t i = 0; i < kWarm; ++i) engine.step();
+    EnergyMeter meter(ctx.pool.size());
+    for (int64_t i = 0; i < t.tokens; ++i)
+      row.rates.push_back(static_cast<double>(t.batch) / measured(&row, [&] { engine.step(); }));
+    finish(&row, static_cast<double>(t.tokens * t.batch), &meter);
     return row;
   }
 };
@@ -148,7 +136,7 @@ int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand ope
   return most;
 }
 
-void bench_model(kernels::Ctx& ctx, model::Model& model, const kernels::Machine& limits,
+void bench_model(kernels::Ctx& ctx, model::Model& model, const ModelLimits& limits,
                  const ModelBenchOptions& options, const std::function<void(const ModelRow&)>& report) {
   Runner runner{ctx, model, limits, options};
   for (const ModelTest& t : options.tests) report(t.prefill ? runner.prefill(t) : runner.decode(t));

@@ -24,9 +24,11 @@ struct ModelRow {
   std::vector<double>
       rates;  // tokens per second: of every prompt, or of every step of all sequences together
   double flops_per_token = 0, bytes_per_token = 0;  // products and cache, each weight once per pass
-  double floor_seconds_per_token = 0;               // max(bytes / bandwidth, operations / peak)
+  double floor_seconds_per_token = 0;               // max(bytes / bandwidth, operations / peaks)
   double joules_per_token = 0;
   bool joules_measured = false;
+  kernels::Profile profile;  // of the counted passes, which took `seconds`
+  double seconds = 0;
   double average() const;
   double deviation() const;
   double share_of_limit() const { return floor_seconds_per_token * average(); }
@@ -40,8 +42,14 @@ struct ModelBenchOptions {
 // Bytes of the cache and the passes of these tests.
 int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand operand,
                           const ModelBenchOptions& options);
-// Random tokens, greedy. After every row `report` is called. limits: of the model's products.
-void bench_model(kernels::Ctx& ctx, model::Model& model, const kernels::Machine& limits,
+// What the machine at hand can do in the model's products and, whose operands have another type, in
+// attention.
+struct ModelLimits {
+  kernels::Machine machine;
+  double attention_flops = 0;
+};
+// Random tokens, greedy. After every row `report` is called.
+void bench_model(kernels::Ctx& ctx, model::Model& model, const ModelLimits& limits,
                  const ModelBenchOptions& options, const std::function<void(const ModelRow&)>& report);
 
 }  // namespace frugal::cost

@@ -167,6 +167,8 @@ struct Level {
   // y [rows, n] = fma(y, factor[row], x); rows of x are n apart, of y ldy.
   void (*rescale_add)(const float* factor, const float* x, int64_t rows, int64_t n, float* y, int64_t ldy);
   void (*adamw)(const AdamwArgs&);
+  // Nothing but reading x, n a multiple of 256, as fast as this level can; the result is of no use.
+  float (*read)(const float* x, int64_t n);
   // fma_chains independent chains of `rounds` FMAs on registers of 16: what this level can do at most.
   float (*fma_chain)(int64_t rounds);
   int fma_chains;

@@ -90,7 +90,7 @@ double product_flops(Ctx& ctx, Operand operand) {
 }  // namespace
 
 double read_bandwidth(Ctx& ctx) {
-  constexpr int64_t kBytes = 128 << 20, kBlock = 16384;
+  constexpr int64_t kBytes = 512 << 20, kBlock = 16384;
   const auto memory = aligned_array<float>(kBytes / 4);
   ctx.pool.parallel_for(kBytes / 4, [&](int64_t begin, int64_t end, int) {
     std::memset(memory.get() + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
@@ -101,7 +101,7 @@ double read_bandwidth(Ctx& ctx) {
     const auto start = Clock::now();
     ctx.pool.parallel_for(kBytes / 4 / kBlock, [&](int64_t begin, int64_t end, int thread) {
       for (int64_t i = begin; i < end; ++i)
-        sums[static_cast<size_t>(thread)] += ctx.level.row_sum(memory.get() + i * kBlock, kBlock);
+        sums[static_cast<size_t>(thread)] += ctx.level.read(memory.get() + i * kBlock, kBlock);
     });
     best = std::max(best, static_cast<double>(kBytes) / since(start));
   }

@@ -357,17 +357,18 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
 void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& c, kernels::Operand operand, const float* kv_b,
                    int64_t version, AttentionWeights* w, std::vector<AlignedPtr<std::byte>>* memory) {
   const int64_t nope = c.qk_nope_head_dim, v = c.v_head_dim, lora = c.kv_lora_rank;
-  const auto room = [&](int64_t n, int64_t k) {
-    memory->push_back(aligned_array<std::byte>(kernels::packed_b_bytes(n, k, operand)));
-    return memory->back().get();
-  };
+  // One block for the layer, in the order in which it is read.
+  const int64_t k_bytes = kernels::packed_b_bytes(lora, nope, operand),
+                v_bytes = kernels::packed_b_bytes(v, lora, operand);
+  memory->push_back(aligned_array<std::byte>(c.num_attention_heads * (k_bytes + v_bytes)));
+  std::byte *k_at = memory->back().get(), *v_at = k_at + c.num_attention_heads * k_bytes;
   w->absorbed_k.clear();
   w->absorbed_v.clear();
   for (int64_t h = 0; h < c.num_attention_heads; ++h) {
     const float* rows = kv_b + h * (nope + v) * lora;
-    w->absorbed_k.push_back({operand, lora, nope, room(lora, nope), nullptr, version, "absorbed k"});
+    w->absorbed_k.push_back({operand, lora, nope, k_at + h * k_bytes, nullptr, version, "absorbed k"});
     kernels::pack_b_cols(ctx, rows, lora, lora, nope, operand, w->absorbed_k.back().panels);
-    w->absorbed_v.push_back({operand, v, lora, room(v, lora), nullptr, version, "absorbed v"});
+    w->absorbed_v.push_back({operand, v, lora, v_at + h * v_bytes, nullptr, version, "absorbed v"});
     kernels::pack_b_rows(ctx, rows + nope * lora, lora, v, lora, operand, w->absorbed_v.back().panels);
   }
 }

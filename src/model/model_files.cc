@@ -289,7 +289,10 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
       if (&w == &a.kv_b_proj) model->pack_absorbed_layer(ctx, all, &a);
     }
   }
-  if (config.bits > 0) model->files = held;
+  if (config.bits > 0) {
+    for (const auto& shard : files.shards()) shard->populate();
+    model->files = held;
+  }
   return model;
 }
 

@@ -8,35 +8,50 @@ struct GroupLayout {
   static constexpr int32_t kOffset = INT4 ? 8 : 128;  // what was added to the numbers to make them unsigned
 };
 
+constexpr int64_t kGroupAhead = 8192;  // bytes: memory's latency at its full speed
+
 // ROWS rows of A times one group of a panel, onto acc [ROWS][32].
 template <bool INT4, int ROWS>
 static inline void group_tile(const GroupSweepArgs& s, int64_t row, int64_t group, const uint8_t* b, float* acc) {
   const int64_t k = s.groups * kQuantGroup;
   const int8_t* a = s.a + row * k + group * kQuantGroup;
   const uint8_t* w = b + GroupLayout<INT4>::kScaleBytes;
-  i32x16 p[ROWS][2];
+  // With few rows a sum would wait for the one before it: two chains, which are exact however they are added.
+  constexpr int kChains = ROWS <= 2 ? 2 : 1;
+  i32x16 p[kChains][ROWS][2];
 #pragma GCC unroll 12
-  for (int i = 0; i < ROWS; ++i) p[i][0] = p[i][1] = zero_i32();
-  for (int64_t at = 0; at < kQuantGroup; at += INT4 ? 8 : 4, w += 128) {
-    __builtin_prefetch(w + 4096);
-    __builtin_prefetch(w + 4096 + 64);
-    const quads x0 = load_quads(w), x1 = load_quads(w + 64);
-    const quads w0 = INT4 ? low_halves(x0) : x0, w1 = INT4 ? low_halves(x1) : x1;
+  for (int i = 0; i < ROWS * kChains; ++i) p[i / ROWS][i % ROWS][0] = p[i / ROWS][i % ROWS][1] = zero_i32();
+  const auto step = [&](int chain, int64_t at, quads w0, quads w1) {
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; ++i) {
       const quad q = broadcast_quad(a + i * k + at);
-      p[i][0] = dot4(p[i][0], w0, q);
-      p[i][1] = dot4(p[i][1], w1, q);
+      p[chain][i][0] = dot4(p[chain][i][0], w0, q);
+      p[chain][i][1] = dot4(p[chain][i][1], w1, q);
     }
+  };
+  for (int64_t at = 0; at < kQuantGroup; at += 8) {
+    const auto read = [&](quads* w0, quads* w1) {
+      __builtin_prefetch(w + kGroupAhead);
+      __builtin_prefetch(w + kGroupAhead + 64);
+      *w0 = load_quads(w);
+      *w1 = load_quads(w + 64);
+      w += 128;
+    };
+    quads w0, w1;
+    read(&w0, &w1);
     if constexpr (INT4) {
-      const quads h0 = high_halves(x0), h1 = high_halves(x1);
-#pragma GCC unroll 12
-      for (int i = 0; i < ROWS; ++i) {
-        const quad q = broadcast_quad(a + i * k + at + 4);
-        p[i][0] = dot4(p[i][0], h0, q);
-        p[i][1] = dot4(p[i][1], h1, q);
-      }
+      step(0, at, low_halves(w0), low_halves(w1));
+      step(kChains - 1, at + 4, high_halves(w0), high_halves(w1));
+    } else {
+      step(0, at, w0, w1);
+      read(&w0, &w1);
+      step(kChains - 1, at + 4, w0, w1);
     }
+  }
+  if constexpr (kChains == 2) {
+#pragma GCC unroll 2
+    for (int i = 0; i < ROWS; ++i)
+      for (int h = 0; h < 2; ++h) p[0][i][h] = add_i32(p[0][i][h], p[1][i][h]);
   }
   const float* scale = reinterpret_cast<const float*>(b);
 #pragma GCC unroll 12
@@ -46,7 +61,7 @@ static inline void group_tile(const GroupSweepArgs& s, int64_t row, int64_t grou
     const f32x16 s_a = set1(s.a_scale[g]);
     for (int h = 0; h < 2; ++h) {
       float* out = acc + i * kPanelCols + 16 * h;
-      store(out, fma(float_of_difference(p[i][h], offset), mul(s_a, load(scale + 16 * h)), load(out)));
+      store(out, fma(float_of_difference(p[0][i][h], offset), mul(s_a, load(scale + 16 * h)), load(out)));
     }
   }
 }

@@ -12,6 +12,10 @@ struct quad {  // signed, the same in every lane
 };
 
 static inline i32x16 zero_i32() { return {}; }
+static inline i32x16 add_i32(i32x16 a, i32x16 b) {
+  for (int i = 0; i < 16; ++i) a.v[i] += b.v[i];
+  return a;
+}
 static inline quads load_quads(const uint8_t* p) {
   quads r;
   for (int i = 0; i < 64; ++i) r.v[i] = p[i];

@@ -9,6 +9,7 @@ struct quads {
 };
 
 static inline i32x16 zero_i32() { return {_mm512_setzero_si512()}; }
+static inline i32x16 add_i32(i32x16 a, i32x16 b) { return {_mm512_add_epi32(a.v, b.v)}; }
 static inline quads load_quads(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 static inline quads low_halves(quads x) { return {_mm512_and_si512(x.v, _mm512_set1_epi8(15))}; }
 static inline quads high_halves(quads x) {

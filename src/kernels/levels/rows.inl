@@ -377,6 +377,21 @@ static float fma_chain(int64_t rounds) {
   return reduce_add(sum);
 }
 
+// Eight sums, so that no addition waits for the one before it.
+static float read_floats(const float* x, int64_t n) {
+  f32x16 sum[8];
+  for (int j = 0; j < 8; ++j) sum[j] = set1(0.0f);
+  for (int64_t i = 0; i < n; i += 256) {
+#pragma GCC unroll 16
+    for (int j = 0; j < 16; ++j) {
+      __builtin_prefetch(x + i + 16 * j + 1024);
+      sum[j % 8] = add(sum[j % 8], load(x + i + 16 * j));
+    }
+  }
+  for (int j = 1; j < 8; ++j) sum[0] = add(sum[0], sum[j]);
+  return reduce_add(sum[0]);
+}
+
 // Groups of 128 (the last padded with zeros): s = amax / limit, q = x / s to nearest even. A group that no
 // normal scale can represent has scale 1 and zeros; a value that is not finite makes its scale NaN.
 static void quantise_groups(const float* x, int64_t n, float limit, int8_t* q, float* scale, int32_t* sum) {

@@ -36,6 +36,7 @@ static const Level kTable = {
     .softmax_backward_tile = softmax_backward_tile,
     .rescale_add = rescale_add,
     .adamw = adamw,
+    .read = read_floats,
     .fma_chain = fma_chain,
     .fma_chains = kFmaChains,
 };
