@@ -37,7 +37,7 @@ struct Command {
   bool integers;
 };
 constexpr Command kConvert = {"convert", "write a model directory in another stored format: bf16, f32 or fp8",
-                              "--dtype", "bf16, f32, or fp8 (e4m3 in blocks of 128 x 128)", false};
+                              "--dtype", "bf16, f32 or fp8 (e4m3 in blocks of 128 x 128)", false};
 constexpr Command kQuantize = {"quantize", "write a model directory with int8 or int4 weights", "--format",
                                "int8 or int4 (groups of 128 with a scale)", true};
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/loss.h"
+#include "model/synth.h"
 #include "test_models.h"
 
 namespace frugal::infer {
@@ -86,6 +87,39 @@ TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
     const float trained = -r.token_nll[prompt.size() - 1 + i];
     EXPECT_EQ(std::memcmp(&trained, &o.logprobs[i], sizeof(float)), 0)
         << i << ": " << trained << " " << o.logprobs[i];
+  }
+}
+
+// int8 and int4 weights: alone, among others, in chunks of any size, on any level and number of threads.
+TEST(EngineIntegers, NeighboursChunksThreadsAndLevelsChangeNoBit) {
+  model::ModelConfig c = v3_config();
+  c.hidden_size = 64;
+  c.intermediate_size = 96;
+  c.moe_intermediate_size = 32;
+  for (const auto format : {model::StoredFormat::kInt8, model::StoredFormat::kInt4}) {
+    const test::TemporaryDirectory d;
+    kernels::Ctx ctx(2);
+    model::synthesise_model(ctx, c, format, 1, d / "m", 1 << 20, {});
+    for (const bool absorbed : {false, true}) {
+      const Request r = request_of(prompt_of(75, 5), 12, 3);
+      const auto load = [&](kernels::Ctx& at) {
+        return model::load_model(at, d / "m", {.absorbed = absorbed});
+      };
+      const auto m = load(ctx);
+      const Output alone = run_alone(ctx, *m, r, {.absorbed = absorbed});
+      ASSERT_EQ(alone.tokens.size(), 12u);
+      EXPECT_TRUE(alone == run_alone(ctx, *m, r, {.max_batch_tokens = 7, .absorbed = absorbed}));
+      Engine engine(ctx, *m, {.max_sequences = 32, .max_batch_tokens = 64, .absorbed = absorbed});
+      for (int32_t i = 0; i < 31; ++i)
+        engine.add(request_of(prompt_of(3 + i, i), 20, static_cast<uint64_t>(i)));
+      const int64_t id = engine.add(r);
+      EXPECT_TRUE(alone == drain(&engine)[id]);
+      for (const std::string& level : kernels::available_levels()) {
+        kernels::Ctx other(3, kernels::level_by_name(level));
+        const auto again = load(other);
+        EXPECT_TRUE(alone == run_alone(other, *again, r, {.absorbed = absorbed})) << level;
+      }
+    }
   }
 }
 

@@ -273,6 +273,9 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
   if (config.bits > 0)
     fail(from, fmt::format("holds int{} weights already", config.bits),
          "give the model that it was made from");
+  ModelConfig target = config;
+  target.bits = bits_of(options.format);
+  check_config(target, from + "/config.json");
   const CheckpointFiles files(from);
   refuse_more_experts_than_tensors(files, config, from);
   Weights weights;

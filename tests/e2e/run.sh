@@ -10,7 +10,7 @@ unset FRUGAL_ISA
 . "$here/common.sh"
 
 make_fixtures || { echo "FAILED  fixtures: the first training run did not work"; exit 1; }
-for file in train data faults generate chat demo report tools bad_input; do
+for file in train data faults generate chat demo report tools integers bad_input; do
   . "$here/$file.sh"
   for name in "${cases[@]}"; do
     case $name in $pattern) run_case "$name" ;; esac

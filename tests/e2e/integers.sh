@@ -1,0 +1,113 @@
+# int8 and int4 weights: quantize, synth, and running them.
+cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits synth_same_bytes bench_model)
+
+# $dense: a trained checkpoint whose widths fit panels of 32 rows. Made once.
+dense=$work/dense
+make_dense() {
+  [ -d "$dense" ] ||
+    train out="$dense" hidden_size=64 intermediate_size=96 moe_intermediate_size=32 steps=150 warmup_steps=5 \
+      learning_rate=5e-3 max_position_embeddings=128 2>/dev/null
+}
+
+case_quantize_keeps_the_model() {
+  make_dense
+  head -n 60 "$tasks" >text
+  local format
+  for format in int8 int4; do
+    runs 0 "$FRUGAL" quantize "$dense" $format --format $format --evaluate text --evaluate-tokens 600 --verify
+    mentions err "every checksum holds"
+    mentions out "600 tokens: perplexity"
+    mentions $format/config.json '"quant_method": "frugal"|"group_size": 128'
+    runs 0 "$FRUGAL" inspect $format
+    mentions out "$format in groups of 128"
+    runs 0 "$FRUGAL" generate $format "Question: " -n 20 --ignore-eos
+    # One thread or three write the same bytes.
+    runs 0 "$FRUGAL" quantize "$dense" again --format $format --threads 3
+    diff -r $format again
+    rm -r again
+  done
+  # int8 loses next to nothing: 0.01 nats at most, and 95 % of the most probable tokens stay.
+  runs 0 "$FRUGAL" quantize "$dense" again --format int8 --evaluate text
+  awk '{ for (i = 1; i <= NF; i++) { if ($i == "KL") kl = $(i + 1); if ($i == "equal") top = $(i + 1) } }
+    END { exit !(kl > 0 && kl < 0.01 && top > 95) }' out || { cat out; die "int8 changes the model"; }
+}
+
+case_quantize_refuses() {
+  make_dense
+  refuses() {
+    runs 1 "$FRUGAL" "${@:2}"
+    mentions err "$1"
+    absent made
+  }
+  refuses "--format|bf16|int8 or int4" quantize "$base" made --format bf16
+  refuses "intermediate_size|multiple of 32" quantize "$base" made --format int4
+  runs 0 "$FRUGAL" quantize "$dense" q --format int4
+  refuses "q holds int4 weights already" quantize q made --format int8
+  refuses "q holds int4 weights|they serve" generate q x --precision f32
+  # A directory that lost a matrix, or has one of another size, names it.
+  sed -i 's/"bits": 4/"bits": 8/' q/config.json
+  runs 1 "$FRUGAL" generate q x
+  mentions err "_packed is U8"
+  sed -i 's/"bits": 8/"bits": 5/' q/config.json
+  runs 1 "$FRUGAL" generate q x
+  mentions err "bits is 5"
+}
+
+# The same tokens and probabilities at every level, with any number of threads.
+case_quantized_same_bits() {
+  make_dense
+  local format level
+  for format in int8 int4; do
+    runs 0 "$FRUGAL" quantize "$dense" $format --format $format
+    rm -f first
+    for level in scalar avx2 avx512; do
+      FRUGAL_ISA=$level "$FRUGAL" generate $format "Question: What" -n 30 --ignore-eos --json -t 2 >tokens 2>err || {
+        grep -q "cannot run level" err || { cat err; die "level $level"; }
+        continue
+      }
+      [ "$(wc -l <tokens)" = 30 ] || die "no 30 tokens"
+      [ -e first ] || cp tokens first
+      same first tokens
+    done
+    "$FRUGAL" generate $format "Question: What" -n 30 --ignore-eos --json -t 1 >tokens 2>err
+    same first tokens
+  done
+}
+
+shape="hidden_size=64 intermediate_size=96 moe_intermediate_size=32 num_hidden_layers=2 vocab_size=300 n_routed_experts=8
+num_experts_per_tok=2 num_attention_heads=4 kv_lora_rank=32 q_lora_rank=24 max_position_embeddings=256"
+
+case_synth_same_bytes() {
+  local format
+  for format in f32 bf16 fp8 int8 int4; do
+    runs 0 "$FRUGAL" synth nano $format $shape --format $format --threads 1
+    runs 0 "$FRUGAL" synth nano again $shape --format $format --threads 3
+    diff -r $format again
+    runs 0 "$FRUGAL" inspect $format --verify
+    rm -r again
+  done
+  # Another seed is another model, a config.json the same one.
+  runs 0 "$FRUGAL" synth int4/config.json again --format int4
+  diff -r int4 again
+  runs 0 "$FRUGAL" synth nano other $shape --format int4 --seed 2
+  ! cmp -s int4/model.safetensors other/model.safetensors || die "the seed changes nothing"
+  runs 1 "$FRUGAL" synth nano other $shape --format int4
+  mentions err "exists already"
+  runs 1 "$FRUGAL" synth nowhere made
+  mentions err "nowhere"
+}
+
+case_bench_model() {
+  runs 0 "$FRUGAL" synth nano m $shape --format int4
+  runs 0 "$FRUGAL" bench m --pp 32 --tg 4 --depth 0,40 --batch 1,3 --repeats 2 --threads 1 --json
+  [ "$(wc -l <out)" = 5 ] || { cat out; die "not five tests"; }
+  local name
+  for name in pp32 tg4 tg4@d40 tg4@b3 tg4@d40@b3; do mentions out "\"test\":\"$name\""; done
+  mentions out "avg_ts|stddev_ts|bytes_per_token|share_of_limit|floor_seconds_per_token"
+  runs 0 "$FRUGAL" bench m --pp 0 --tg 4 --profile --threads 1
+  mentions out "of limit|products experts gate_up"
+  runs 1 "$FRUGAL" bench m --pp 0 --depth 400
+  mentions err "tg64@d400|256"
+  runs 1 "$FRUGAL" bench nowhere
+  mentions err "nowhere"
+}
