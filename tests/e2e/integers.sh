@@ -42,8 +42,8 @@ case_quantize_refuses() {
   refuses "--format|bf16|int8 or int4" quantize "$base" made --format bf16
   refuses "intermediate_size|multiple of 32" quantize "$base" made --format int4
   runs 0 "$FRUGAL" quantize "$dense" q --format int4
-  refuses "q holds int4 weights already" quantize q made --format int8
-  refuses "q holds int4 weights|they serve" generate q x --precision f32
+  refuses "q: holds int4 weights already" quantize q made --format int8
+  refuses "q: holds int4 weights|they serve" generate q x --precision f32
   # A directory that lost a matrix, or has one of another size, names it.
   sed -i 's/"bits": 4/"bits": 8/' q/config.json
   runs 1 "$FRUGAL" generate q x
