@@ -50,7 +50,7 @@ case_quantize_refuses() {
   mentions err "_packed is U8"
   sed -i 's/"bits": 8/"bits": 5/' q/config.json
   runs 1 "$FRUGAL" generate q x
-  mentions err "bits is 5"
+  mentions err "quantization_config.bits|is 5"
 }
 
 # The same tokens and probabilities at every level, with any number of threads.
