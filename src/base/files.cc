@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/mapping_faults.h"
 
 namespace frugal {
 
@@ -57,13 +58,16 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     ::close(fd);
     if (p == MAP_FAILED) fail_errno(path, "map", error);
     data_ = static_cast<const std::byte*>(p);
+    watch_mapping(p, size_, path);
   } else {
     ::close(fd);
   }
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  forget_mapping(data_);
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

@@ -71,6 +71,20 @@ TEST(Files, WritingPastTheCacheIsTheSameFile) {
   }
 }
 
+// The kernel's SIGBUS becomes one sentence.
+TEST(Files, AMappedFileThatIsCutShortIsNamed) {
+  const TemporaryDirectory d;
+  const std::string path = d / "shrinking";
+  write_file_atomic(path, std::string(3 << 16, 'x'));
+  EXPECT_EXIT(
+      {
+        const MappedFile file(path);
+        std::filesystem::resize_file(path, 10);
+        std::exit(static_cast<int>(file.bytes()[2 << 16]));
+      },
+      ::testing::ExitedWithCode(1), "shrinking: cannot be read any more: it was cut short");
+}
+
 TEST(Files, ErrorsNameThePathAndTheReason) {
   const TemporaryDirectory d;
   EXPECT_NE(error_of([&] { MappedFile f(d / "absent"); }).find((d / "absent") + ": cannot open"),

@@ -34,5 +34,6 @@ void add_report_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_convert_command(CLI::App& app);  // and quantize
 void add_synth_command(CLI::App& app);
+void add_doctor_command(CLI::App& app);
 
 }  // namespace frugal::cli

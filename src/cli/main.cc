@@ -46,6 +46,7 @@ int main(int argc, char** argv) {
   frugal::cli::add_synth_command(app);
   frugal::cli::add_verify_command(app);
   frugal::cli::add_bench_command(app);
+  frugal::cli::add_doctor_command(app);
   try {
     app.parse(argc, argv);
     return flushed(0);

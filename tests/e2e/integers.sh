@@ -1,5 +1,5 @@
 # int8 and int4 weights: quantize, synth, and running them.
-cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits synth_same_bytes bench_model)
+cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits model_cut_short synth_same_bytes bench_model doctor)
 
 # $dense: a trained checkpoint whose widths fit panels of 32 rows. Made once.
 dense=$work/dense
@@ -72,6 +72,29 @@ case_quantized_same_bits() {
     "$FRUGAL" generate $format "Question: What" -n 30 --ignore-eos --json -t 1 >tokens 2>err
     same first tokens
   done
+}
+
+# A model whose file is cut while it runs ends with a sentence.
+case_model_cut_short() {
+  make_dense
+  runs 0 "$FRUGAL" quantize "$dense" q --format int4
+  local pid status=0
+  "$FRUGAL" generate q "Question: What" -n 100 --ignore-eos --json >out 2>err &
+  pid=$!
+  while [ ! -s out ]; do kill -0 $pid 2>/dev/null || break; done
+  truncate -s 4096 q/model.safetensors
+  wait $pid || status=$?
+  # It may have ended before; then it has all its tokens.
+  [ $status = 0 ] && [ "$(wc -l <out)" = 100 ] && return 0
+  [ $status = 1 ] || { cat err; die "exit status $status"; }
+  mentions err "q/model.safetensors: cannot be read any more"
+}
+
+case_doctor() {
+  runs 0 "$FRUGAL" doctor --threads 1
+  mentions out "processor|level|reads|products|GB/s"
+  runs 0 "$FRUGAL" doctor --threads 1 --json
+  mentions out '"read_bytes_per_second"|"advice"|"level"'
 }
 
 shape="hidden_size=64 intermediate_size=96 moe_intermediate_size=32 num_hidden_layers=2 vocab_size=300 n_routed_experts=8
