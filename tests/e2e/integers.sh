@@ -79,13 +79,13 @@ case_model_cut_short() {
   make_dense
   runs 0 "$FRUGAL" quantize "$dense" q --format int4
   local pid status=0
-  "$FRUGAL" generate q "Question: What" -n 100 --ignore-eos --json >out 2>err &
+  "$FRUGAL" generate q "Question: What" -n 100 --ignore-eos --json >tokens 2>err &
   pid=$!
-  while [ ! -s out ]; do kill -0 $pid 2>/dev/null || break; done
+  while [ ! -s tokens ]; do kill -0 $pid 2>/dev/null || break; done
   truncate -s 4096 q/model.safetensors
   wait $pid || status=$?
   # It may have ended before; then it has all its tokens.
-  [ $status = 0 ] && [ "$(wc -l <out)" = 100 ] && return 0
+  [ $status = 0 ] && [ "$(wc -l <tokens)" = 100 ] && return 0
   [ $status = 1 ] || { cat err; die "exit status $status"; }
   mentions err "q/model.safetensors: cannot be read any more"
 }
