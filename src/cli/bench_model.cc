@@ -81,7 +81,7 @@ void bench_model_directory(const std::string& path, const ModelBenchArguments& a
   const model::ModelConfig config = model::load_config(directory);
   const kernels::Operand operand = operand_argument(a.precision, config);
   cost::ModelBenchOptions options{tests_of(a, config.max_position_embeddings), a.repeats,
-                                  absorbed_argument(a.attention, config)};
+                                  absorbed_argument(a.attention, config, operand)};
   if (options.tests.empty()) fail("--pp, --tg", "leave nothing to measure", "ask for a test");
   kernels::Ctx ctx(threads);
   const auto start = std::chrono::steady_clock::now();

@@ -93,7 +93,8 @@ void run(const Options& o) {
   check_tokenizer(tokenizer, config, directory);
   infer::Request request = make_request(o, config, tokenizer, prompt);
   infer::EngineOptions options;
-  options.absorbed = absorbed_argument(o.attention, config);
+  const kernels::Operand operand = operand_argument(o.precision, config);
+  options.absorbed = absorbed_argument(o.attention, config, operand);
   options.max_batch_tokens = 512;
   if (o.context > config.max_position_embeddings)
     fail("--ctx-size",
@@ -102,7 +103,6 @@ void run(const Options& o) {
   const int64_t positions = config.max_position_embeddings, n = static_cast<int64_t>(request.prompt.size());
   const int64_t wanted = o.max_tokens > 0 && o.max_tokens < positions - n ? n + o.max_tokens : positions;
   options.max_context = o.context > 0 ? o.context : wanted;
-  const kernels::Operand operand = operand_argument(o.precision, config);
   auto m = model::load_model(
       ctx, directory,
       {operand, false, options.absorbed, infer::Engine::memory_bytes(config, operand, options)});
@@ -167,9 +167,9 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--stop", o->stop, "stop before this text; may be repeated");
   c->add_option("-c,--ctx-size", o->context,
                 "positions of the cache; 0: what the prompt and --max-tokens need");
-  c->add_option(
-      "--attention", o->attention,
-      "cache form of generated tokens: expanded or absorbed; default: expanded, absorbed for int8 and int4");
+  c->add_option("--attention", o->attention,
+                "cache form of generated tokens: expanded or absorbed; default: expanded, absorbed for fp8, "
+                "int8 and int4");
   c->add_option("--precision", o->precision, "bf16 or f32; default: as stored");
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()

@@ -13,8 +13,9 @@ std::string model_directory(const std::string& path) {
   return train::newest_checkpoint(path);
 }
 
-bool absorbed_argument(const std::string& attention, const model::ModelConfig& config) {
-  if (attention.empty()) return config.bits > 0;
+bool absorbed_argument(const std::string& attention, const model::ModelConfig& config,
+                       kernels::Operand operand) {
+  if (attention.empty()) return config.bits > 0 || (config.fp8 && operand == kernels::Operand::kBF16);
   if (attention != "expanded" && attention != "absorbed")
     fail("--attention", "'" + attention + "' is not a form", "use expanded or absorbed");
   return attention == "absorbed";

@@ -14,9 +14,11 @@ namespace frugal::cli {
 // Throws Error for a path that is neither.
 std::string model_directory(const std::string& path);
 
+// --attention expanded or absorbed. Empty: absorbed where weights are quantised, which an expanded cache
+// would dwarf.
+bool absorbed_argument(const std::string& attention, const model::ModelConfig& config,
+                       kernels::Operand operand);
 // "bf16", "f32", or "" for what the config says. Throws Error for anything else.
-// --attention expanded or absorbed. Empty: absorbed for weights of integers, whose cache would dwarf them.
-bool absorbed_argument(const std::string& attention, const model::ModelConfig& config);
 kernels::Operand operand_argument(const std::string& precision, const model::ModelConfig& config);
 
 // Throws Error if the tokenizer has ids that the model has not.

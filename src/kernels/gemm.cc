@@ -12,7 +12,7 @@ int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / mult
 int64_t padded(int64_t k, Operand operand) { return operand == Operand::kBF16 ? round_up(k, kBf16Block) : k; }
 int64_t groups_of(int64_t k) { return (k + kQuantGroup - 1) / kQuantGroup; }
 int64_t panel_bytes(int64_t k, Operand operand) {
-  if (is_integer(operand))
+  if (is_grouped(operand))
     return groups_of(k) * kPanelCols * (4 + kQuantGroup / (operand == Operand::kInt4 ? 2 : 1));
   return padded(k, operand) * kPanelCols * (operand == Operand::kBF16 ? 2 : 4);
 }
@@ -189,9 +189,26 @@ void integer_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_
        .operand = g.b.operand});
 }
 
+void fp8_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
+               int64_t last_panel) {
+  const int64_t column = first_panel * kPanelCols;
+  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, g.b.k));
+  ctx.level.pack_a_rows(g.index ? g.a : g.a + row * g.lda, g.lda, g.index ? g.index + row : nullptr, rows,
+                        g.b.k, Operand::kBF16, a);
+  ctx.level.fp8_sweep(
+      {.a = a,
+       .rows = rows,
+       .k = g.b.k,
+       .b = static_cast<const char*>(g.b.data) + first_panel * panel_bytes(g.b.k, g.b.operand),
+       .columns = std::min(g.b.n, last_panel * kPanelCols) - column,
+       .c = g.c + row * g.ldc + column,
+       .ldc = g.ldc});
+}
+
 void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
                  int64_t last_panel, Accumulate accumulate) {
   if (is_integer(g.b.operand)) return integer_block(ctx, thread, g, row, rows, first_panel, last_panel);
+  if (g.b.operand == Operand::kFP8) return fp8_block(ctx, thread, g, row, rows, first_panel, last_panel);
   const int64_t column = first_panel * kPanelCols, stride = panel_bytes(g.b.k, g.b.operand);
   const int64_t columns = std::min(g.b.n, last_panel * kPanelCols) - column;
   const char* b = static_cast<const char*>(g.b.data) + first_panel * stride;
@@ -248,8 +265,8 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
   const ProfileScope timed(ctx.profile, groups[0].b.operation, work, groups[0].b.name);
   int64_t packed = 0;
   for (const GemmGroup& g : groups) {
-    if (is_integer(g.b.operand)) {
-      FRUGAL_ASSERT(accumulate == Accumulate::kStore, "a product with integers that adds to C");
+    if (is_grouped(g.b.operand)) {
+      FRUGAL_ASSERT(accumulate == Accumulate::kStore, "a product with quantised weights that adds to C");
       continue;
     }
     packed = std::max({packed, packed_a_rows_size(kBlockRows, std::min(g.b.k, kGemmDepth)),
@@ -271,6 +288,27 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
             [&](int thread, int64_t first, int64_t last, const GemmGroup& g, int64_t row, int64_t rows) {
               sweep_block(ctx, thread, g, row, rows, first, last, accumulate);
             });
+}
+
+void pack_fp8(const uint8_t* q, const float* scale, int64_t rows, int64_t k, int64_t first, int64_t last,
+              void* panels) {
+  const int64_t groups = groups_of(k);
+  uint8_t* out = static_cast<uint8_t*>(panels) + first * panel_bytes(k, Operand::kFP8);
+  for (int64_t p = first; p < last; ++p) {
+    for (int64_t g = 0; g < groups; ++g, out += panel_bytes(kQuantGroup, Operand::kFP8)) {
+      uint8_t* bytes = out + kPanelCols * 4;
+      const int64_t n = std::min(kQuantGroup, k - g * kQuantGroup);
+      std::memset(bytes, 0, static_cast<size_t>(kQuantGroup * kPanelCols));
+      for (int64_t j = 0; j < kPanelCols; ++j) {
+        const int64_t row = p * kPanelCols + j;
+        const float s = row < rows ? scale[row / kQuantGroup * groups + g] : 0.0f;
+        std::memcpy(out + j * 4, &s, 4);
+        if (row >= rows) continue;
+        const uint8_t* in = q + row * k + g * kQuantGroup;
+        for (int64_t i = 0; i < n; ++i) bytes[(i / 2 * kPanelCols + j) * 2 + i % 2] = in[i];
+      }
+    }
+  }
 }
 
 void gemm(Ctx& ctx, const GemmGroup& group, Accumulate accumulate) {

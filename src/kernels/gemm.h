@@ -9,6 +9,8 @@
 namespace frugal::kernels {
 
 inline bool is_integer(Operand operand) { return operand == Operand::kInt8 || operand == Operand::kInt4; }
+// Weights in groups of 128 with scales: they only multiply, and a product with them only stores.
+inline bool is_grouped(Operand operand) { return is_integer(operand) || operand == Operand::kFP8; }
 
 // The B side of a product, packed into panels: B(j,k), j < n, k < k.
 struct PackedB {
@@ -49,6 +51,11 @@ inline void pack_matrix(Ctx& ctx, const float* values, Matrix* matrix, int64_t v
   const MatrixValues one{matrix, values};
   pack_matrices(ctx, {&one, 1}, version);
 }
+
+// Panels [first, last) of e4m3 weights out of the bytes of a published checkpoint, [rows, k], with a scale
+// per block of 128 x 128. Missing rows are zeros.
+void pack_fp8(const uint8_t* q, const float* scale, int64_t rows, int64_t k, int64_t first, int64_t last,
+              void* panels);
 
 // C[rows, n] = A B^T with A[i][k] = a[index ? index[i] : i][k].
 struct GemmGroup {

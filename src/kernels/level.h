@@ -21,8 +21,9 @@
 
 namespace frugal::kernels {
 
-// The type in which a product takes its operands; kInt8, kInt4: of the weights, activations are int8.
-enum class Operand : int { kF32, kBF16, kInt8, kInt4 };
+// The type in which a product takes its operands; kInt8, kInt4: of the weights, activations are int8; kFP8:
+// of the weights (e4m3 with scales), activations are bf16.
+enum class Operand : int { kF32, kBF16, kInt8, kInt4, kFP8 };
 enum class ALayout : int { kRowMajor, kKMajor, kTransposed };
 // What happens to C: overwritten; the finished product added once; or an unfinished accumulator continued.
 enum class Accumulate : int { kStore, kAddFinished, kContinue };
@@ -64,6 +65,19 @@ struct GroupSweepArgs {
   float* c;         // overwritten
   int64_t ldc;
   Operand operand;
+};
+
+// Products with e4m3 weights and bf16 activations (w8a16): per group of 128 k a product p by the bf16 rule
+// from +0, and c = fma(p, s_b, c), groups ascending from +0. A is packed as for SweepArgs (kRowMajor). A
+// panel of kPanelCols columns holds for every group 32 f32 scales and [64][32][2] bytes.
+struct Fp8SweepArgs {
+  const float* a;
+  int64_t rows;  // 1 .. kBlockRows
+  int64_t k;     // unpadded
+  const void* b;
+  int64_t columns;
+  float* c;  // overwritten
+  int64_t ldc;
 };
 
 // Rows of raw products s [rows, 64] of one block of keys (docs/numerics.md, section 3). Row r sees the first
@@ -128,6 +142,7 @@ struct Level {
 
   // ---- products with integers (levels/group_products.inl) ----
   void (*group_sweep)(const GroupSweepArgs&);
+  void (*fp8_sweep)(const Fp8SweepArgs&);
   // n numbers into whole groups of q, with a scale and the sum of q for each; limit: the largest |q|.
   void (*quantise_groups)(const float* x, int64_t n, float limit, int8_t* q, float* scale, int32_t* sum);
 

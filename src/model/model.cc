@@ -26,6 +26,12 @@ kernels::Operand operand_of(const Param& p, const ModelConfig& c, kernels::Opera
   return p.kind == ParamKind::kGate ? kernels::Operand::kF32 : operand;
 }
 
+// A loader gives them: panels in a mapped file, or e4m3 as it finds it.
+bool panels_come_later(const Param& p, const ModelConfig& c, kernels::Operand operand, bool trainable) {
+  if (c.bits > 0) return p.in_integers;
+  return c.fp8 && operand == kernels::Operand::kBF16 && !trainable && p.kind == ParamKind::kMatrix;
+}
+
 struct Sizes {
   int64_t floats = 0, halves = 0, panel_bytes = 0, mapped_bytes = 0;
 };
@@ -39,13 +45,17 @@ Sizes for_each_weight(const ParamTable& table, const ModelConfig& c, kernels::Op
   for (const Param& p : table.params) {
     if (p.row != 0) continue;
     const Weight& w = *p.weight;
-    const bool mapped = c.bits > 0 && p.in_integers;
+    const bool mapped = panels_come_later(p, c, operand, trainable);
     const bool half = kept_as_bf16(p, operand, trainable);
     const int64_t at = kept_as_f32(p, trainable) && !half ? s.floats : -1;
     const int64_t panel = packed(p, c) && !mapped ? s.panel_bytes : -1;
     if (at >= 0) s.floats += w.elements();
     if (half) s.halves += w.elements();
-    if (mapped) s.mapped_bytes += kernels::packed_b_bytes(w.out, w.in, operand_of(p, c, operand));
+    // Published FP8 directories have the head in bf16.
+    const bool fp8 = mapped && c.fp8 && p.layer >= 0;
+    if (mapped)
+      s.mapped_bytes +=
+          kernels::packed_b_bytes(w.out, w.in, fp8 ? kernels::Operand::kFP8 : operand_of(p, c, operand));
     if (panel >= 0) {
       s.panel_bytes += aligned(kernels::packed_b_bytes(w.out, w.in, operand_of(p, c, operand)), 64);
       if (trainable)
@@ -84,7 +94,7 @@ Model::Model(const ModelConfig& model_config, kernels::Operand op, bool is_train
     w.matrix.out = w.out;
     w.matrix.in = w.in;
     w.matrix.name = w.label;
-    if (panel < 0) {  // a loader points it at the mapped file
+    if (panel < 0) {
       w.matrix.version = version;
       return;
     }
@@ -117,6 +127,12 @@ void Model::init(kernels::Ctx& ctx, uint64_t seed) {
     });
   }
   pack(ctx, 0);
+}
+
+void Model::take_panels(Weight* w, kernels::Operand format) {
+  later_.push_back(aligned_array<std::byte>(kernels::packed_b_bytes(w->out, w->in, format)));
+  w->matrix.operand = format;
+  w->matrix.panels = later_.back().get();
 }
 
 void Model::pack_weight(kernels::Ctx& ctx, const float* values, Weight* w) {

@@ -37,6 +37,8 @@ class Model {
   // Makes the per-head matrices of the absorbed attention form, layer by layer, from kv_b_proj's values.
   void pack_absorbed_layer(kernels::Ctx& ctx, const float* kv_b, AttentionWeights* w);
   bool needs_panels(const Weight& w) const;
+  // Memory for the panels of a matrix whose format only the loader knows (FP8 checkpoints).
+  void take_panels(Weight* w, kernels::Operand format);
 
   float* masters() const { return values_.get(); }  // flat, in table order (trainable models)
   const Weight& head() const { return config.tie_word_embeddings ? weights.embed_tokens : weights.lm_head; }
@@ -49,7 +51,7 @@ class Model {
   AlignedPtr<float> values_;
   AlignedPtr<uint16_t> halves_;
   AlignedPtr<std::byte> panels_;
-  std::vector<AlignedPtr<std::byte>> absorbed_;
+  std::vector<AlignedPtr<std::byte>> absorbed_, later_;
 };
 
 // Temporary memory of a pass over T tokens in `sequences` sequences; kept as for alloc_saved().

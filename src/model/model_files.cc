@@ -5,6 +5,7 @@
 #include <optional>
 #include <set>
 
+#include "base/disk.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -248,6 +249,31 @@ void map_panels(const CheckpointFiles& files, const Param& p) {
 }
 }  // namespace
 
+namespace {
+// Whether all parameters of a weight, which follow `first` in the table, are stored in e4m3 and begin where
+// panels do.
+bool whole_in_fp8(const CheckpointFiles& files, const ParamTable& table, const Param& first) {
+  for (const Param* p = &first; p != table.params.data() + table.params.size() && p->weight == first.weight;
+       ++p)
+    if (files.find(p->name)->dtype != Dtype::kF8E4M3 || p->row % kernels::kPanelCols != 0) return false;
+  return true;
+}
+
+// The bytes as they are stored, in panels.
+void pack_stored_fp8(kernels::Ctx& ctx, const CheckpointFiles& files, const Param& p) {
+  const Tensor &t = *files.find(p.name), &s = *files.find(scale_name(p.name));
+  const std::vector<float> scale = to_f32(s);
+  const int64_t rows = p.shape[0], k = p.shape[1];
+  std::byte* panels = static_cast<std::byte*>(p.weight->matrix.panels) +
+                      kernels::packed_b_bytes(p.row, k, kernels::Operand::kFP8);
+  ctx.pool.parallel_for(
+      (rows + kernels::kPanelCols - 1) / kernels::kPanelCols, [&](int64_t begin, int64_t end, int) {
+        kernels::pack_fp8(static_cast<const uint8_t*>(t.data), scale.data(), rows, k, begin, end, panels);
+      });
+  forget_mapped(t.data, static_cast<size_t>(t.bytes()));
+}
+}  // namespace
+
 std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& directory,
                                   const LoadOptions& options) {
   const ModelConfig config = load_config(directory);
@@ -271,6 +297,14 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
       continue;
     }
     Weight& w = *p.weight;
+    if (w.matrix.out > 0 && w.matrix.panels == nullptr)
+      model->take_panels(&w, whole_in_fp8(files, model->table, p) ? kernels::Operand::kFP8 : options.operand);
+    const bool absorb = options.absorbed && p.layer >= 0 && p.layer < config.num_hidden_layers &&
+                        &w == &model->weights.layers[static_cast<size_t>(p.layer)].attention.kv_b_proj;
+    if (w.matrix.operand == kernels::Operand::kFP8) {
+      pack_stored_fp8(ctx, files, p);
+      if (!absorb) continue;
+    }
     if (w.half) read_halves(ctx, files, config, p);
     if (w.half && !model->needs_panels(w)) continue;
     const std::vector<float> values = read_parameter(files, config, p.name, p.shape);
@@ -283,11 +317,9 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
     const bool complete = p.row * w.in + p.elements() == w.elements();
     if (!complete) continue;
     const float* all = w.data ? w.data : whole.data();
-    model->pack_weight(ctx, all, &w);
-    if (options.absorbed && p.layer >= 0 && p.layer < config.num_hidden_layers) {
-      AttentionWeights& a = model->weights.layers[static_cast<size_t>(p.layer)].attention;
-      if (&w == &a.kv_b_proj) model->pack_absorbed_layer(ctx, all, &a);
-    }
+    if (w.matrix.operand != kernels::Operand::kFP8) model->pack_weight(ctx, all, &w);
+    if (absorb)
+      model->pack_absorbed_layer(ctx, all, &model->weights.layers[static_cast<size_t>(p.layer)].attention);
   }
   if (config.bits > 0) {
     for (const auto& shard : files.shards()) shard->populate();

@@ -1,6 +1,18 @@
 #include "train/recipe.h"
 
+// toml++ asserts on some malformed values (`1979-05-s;`) instead of reporting them.
+namespace {
+struct MalformedToml {};
+}  // namespace
+#define TOML_ASSERT(expression) ((expression) ? void() : throw MalformedToml())
+#pragma GCC diagnostic push
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Wexceptions"
+#else
+#pragma GCC diagnostic ignored "-Wterminate"  // in its noexcept functions: as an assertion
+#endif
 #include <toml++/toml.h>
+#pragma GCC diagnostic pop
 
 #include <charconv>
 #include <cmath>
@@ -206,6 +218,8 @@ void apply_toml(Recipe* r, const std::string& name, std::string_view text) {
     table = toml::parse(text, name);
   } catch (const toml::parse_error& e) {
     fail(fmt::format("{}:{}", name, e.source().begin.line), std::string(e.description()), "recipes are TOML");
+  } catch (const MalformedToml&) {
+    fail(name, "holds a value that is not TOML", "recipes are TOML; put text in quotation marks");
   }
   for (const auto& [k, node] : table) {
     const std::string key(k.str()), where = fmt::format("{}:{}", name, node.source().begin.line);

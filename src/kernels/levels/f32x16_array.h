@@ -155,3 +155,8 @@ static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, 
     }
   }
 }
+
+// 64 e4m3 bytes to bf16, exact. table: bf16 of the bytes below 128.
+static inline void widen_e4m3(const uint8_t* q, const uint16_t* table, uint16_t* out) {
+  for (int i = 0; i < 64; ++i) out[i] = static_cast<uint16_t>(table[q[i] & 127] | (q[i] & 128) << 8);
+}

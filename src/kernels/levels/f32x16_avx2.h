@@ -257,3 +257,29 @@ static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, 
     tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc, ld, fresh);
   }
 }
+
+// 64 e4m3 bytes to bf16, exact. table: bf16 of the bytes below 128; the first 8 (no exponent) and the last (not a
+// number) do not follow from the bits.
+static inline void widen_e4m3(const uint8_t* q, const uint16_t* table, uint16_t* out) {
+  alignas(16) uint8_t low_bytes[16] = {}, high_bytes[16] = {};
+  for (int i = 0; i < 8; ++i) {
+    low_bytes[i] = static_cast<uint8_t>(table[i]);
+    high_bytes[i] = static_cast<uint8_t>(table[i] >> 8);
+  }
+  const __m256i low = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(low_bytes)));
+  const __m256i high = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(high_bytes)));
+  const __m256i word_low = _mm256_set1_epi16(255), nan = _mm256_set1_epi16(static_cast<int16_t>(table[127]));
+  for (int i = 0; i < 64; i += 16) {
+    const __m256i w = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + i)));
+    const __m256i m = _mm256_and_si256(w, _mm256_set1_epi16(127));
+    const __m256i normal = _mm256_add_epi16(_mm256_slli_epi16(m, 4), _mm256_set1_epi16(120 << 7));
+    const __m256i index = _mm256_or_si256(m, _mm256_set1_epi16(static_cast<int16_t>(0x8000)));
+    const __m256i small = _mm256_or_si256(
+        _mm256_and_si256(_mm256_shuffle_epi8(low, index), word_low),
+        _mm256_slli_epi16(_mm256_and_si256(_mm256_shuffle_epi8(high, index), word_low), 8));
+    __m256i r = _mm256_blendv_epi8(normal, small, _mm256_cmpgt_epi16(_mm256_set1_epi16(8), m));
+    r = _mm256_blendv_epi8(r, nan, _mm256_cmpeq_epi16(m, _mm256_set1_epi16(127)));
+    const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(w, _mm256_set1_epi16(128)), 8);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), _mm256_or_si256(r, sign));
+  }
+}

@@ -198,3 +198,16 @@ static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, 
     tile_bf16_part<RS, KS, ROWS>(a, b, blocks, acc, ld, fresh);
   }
 }
+
+// 64 e4m3 bytes to bf16, exact. table: bf16 of the bytes below 128.
+static inline void widen_e4m3(const uint8_t* q, const uint16_t* table, uint16_t* out) {
+  const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 32);
+  const __m512i t2 = _mm512_loadu_si512(table + 64), t3 = _mm512_loadu_si512(table + 96);
+  for (int half = 0; half < 2; ++half) {
+    const __m512i w = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q) + half));
+    const __mmask32 upper = _mm512_test_epi16_mask(w, _mm512_set1_epi16(64));
+    const __m512i low = _mm512_permutex2var_epi16(t0, w, t1), high = _mm512_permutex2var_epi16(t2, w, t3);
+    const __m512i sign = _mm512_slli_epi16(_mm512_and_si512(w, _mm512_set1_epi16(128)), 8);
+    _mm512_storeu_si512(out + 32 * half, _mm512_or_si512(_mm512_mask_blend_epi16(upper, low, high), sign));
+  }
+}

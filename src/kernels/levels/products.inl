@@ -263,3 +263,56 @@ static void value_panel(const void* keys, int64_t key_panel_bytes, int64_t first
     out += 16 * kPanelCols;
   }
 }
+
+// bf16 of the e4m3 bytes below 128 (1-4-3, bias 7, 127 not a number).
+struct E4m3Table {
+  uint16_t word[128];
+};
+static constexpr E4m3Table e4m3_table() {
+  E4m3Table t{};
+  for (int b = 8; b < 127; ++b) t.word[b] = static_cast<uint16_t>((b << 4) + (120 << 7));
+  for (int m = 1; m < 8; ++m) {  // m 2^-9
+    int shift = 0;
+    while ((m << shift) < 8) ++shift;
+    t.word[m] = static_cast<uint16_t>(((127 - 6 - shift) << 7) | (((m << shift) & 7) << 4));
+  }
+  t.word[127] = 0x7fc0;
+  return t;
+}
+static constexpr E4m3Table kE4m3 = e4m3_table();
+
+// A group of a panel becomes bf16 in the nearest cache, then serves all rows.
+static void fp8_sweep(const Fp8SweepArgs& s) {
+  alignas(64) uint16_t wide[kQuantGroup * kPanelCols];
+  alignas(64) float p[kPanelRows * kPanelCols], acc[kBlockRows * kPanelCols];
+  const int64_t groups = up(s.k, kQuantGroup) / kQuantGroup;
+  const int64_t a_panel = up(s.k, kChunk) / kChunk * kPanelRows * kChunkStride;
+  constexpr int64_t kScaleBytes = kPanelCols * 4, kGroupBytes = kScaleBytes + kQuantGroup * kPanelCols;
+  const uint8_t* b = static_cast<const uint8_t*>(s.b);
+  for (int64_t j = 0; j < s.columns; j += kPanelCols) {
+    const int64_t columns = s.columns - j < kPanelCols ? s.columns - j : kPanelCols;
+    for (int64_t i = 0; i < s.rows * kPanelCols; i += 16) store(acc + i, set1(0.0f));
+    for (int64_t g = 0; g < groups; ++g, b += kGroupBytes) {
+      const int64_t rest = s.k - g * kQuantGroup, k = up(rest < kQuantGroup ? rest : kQuantGroup, kBf16Block);
+      for (int64_t at = 0; at < k * kPanelCols; at += 64) {
+        __builtin_prefetch(b + kScaleBytes + at + 8192);
+        widen_e4m3(b + kScaleBytes + at, kE4m3.word, wide + at);
+      }
+      const float* scale = reinterpret_cast<const float*>(b);
+      const f32x16 s0 = load(scale), s1 = load(scale + 16);
+      const float* a = s.a + g * kQuantGroup / kChunk * (kPanelRows * kChunkStride) + g * kQuantGroup % kChunk;
+      for (int64_t i = 0; i < s.rows; i += kPanelRows, a += a_panel) {
+        const int64_t rows = s.rows - i < kPanelRows ? s.rows - i : kPanelRows;
+        tile_any<kChunkStride, 1>(rows, a, wide, k, Operand::kBF16, p, kPanelCols, true);
+        for (int64_t r = 0; r < rows; ++r) {
+          float* to = acc + (i + r) * kPanelCols;
+          store(to, fma(load(p + r * kPanelCols), s0, load(to)));
+          store(to + 16, fma(load(p + r * kPanelCols + 16), s1, load(to + 16)));
+        }
+      }
+    }
+    for (int64_t i = 0; i < s.rows; ++i)
+      for (int64_t c = 0; c < columns; ++c) s.c[i * s.ldc + j + c] = acc[i * kPanelCols + c];
+  }
+}
+static_assert(kChunk % kQuantGroup == 0);

@@ -8,6 +8,7 @@ static const Level kTable = {
     .pack_b_cols = pack_b_cols,
     .value_panel = value_panel,
     .group_sweep = group_sweep,
+    .fp8_sweep = fp8_sweep,
     .quantise_groups = quantise_groups,
     .round_bf16 = round_bf16_row,
     .narrow_bf16 = narrow_bf16,

@@ -1,10 +1,12 @@
-// Products with int8 and int4 weights against a plain restatement of docs/numerics.md, section 1: equal bits
-// at every level, with any number of threads, a row alone or in a batch.
+// Products with int8, int4 and e4m3 weights against a plain restatement of docs/numerics.md, section 1: equal
+// bits at every level, with any number of threads, a row alone or in a batch.
 #include <gtest/gtest.h>
 
 #include <cmath>
 
+#include "base/dtype.h"
 #include "kernels/gemm.h"
+#include "kernels/quant.h"
 #include "test_values.h"
 
 namespace frugal::kernels {
@@ -136,6 +138,63 @@ TEST(IntegerProducts, WhatIsNotFiniteComesOutAsNaN) {
   const Packed b(ctx, test::normal("w", n * k), n, k, Operand::kInt8);
   gemm(ctx, {x.data(), k, nullptr, 3, b.matrix.forward(), c.data(), n}, Accumulate::kStore);
   for (size_t i = 0; i < c.size(); ++i) EXPECT_EQ(std::isnan(c[i]), i < static_cast<size_t>(2 * n)) << i;
+}
+
+// e4m3 panels against the definition that unpacks both sides (kernels/quant.h).
+TEST(Fp8Products, EqualTheDefinitionAtEveryLevel) {
+  struct Sizes {
+    int64_t m, n, k;
+  };
+  for (const auto& [m, n, k] : {Sizes{1, 1, 1}, Sizes{2, 33, 127}, Sizes{5, 200, 128}, Sizes{13, 40, 334},
+                                Sizes{97, 300, 513}, Sizes{12, 64, 256}}) {
+    Ctx ctx(2);
+    const std::vector<float> x = values("x", m * k);
+    std::vector<uint8_t> q(static_cast<size_t>(n * k));
+    for (size_t i = 0; i < q.size(); ++i) q[i] = static_cast<uint8_t>((i * 37 + i / 251) % 256);
+    for (uint8_t& b : q)
+      if ((b & 127) == 127) b = 3;  // not a number: below
+    const std::vector<float> scale = test::uniform("s", quant_blocks(n) * quant_blocks(k), 1e-3, 2e-2);
+    std::vector<float> want(static_cast<size_t>(m * n));
+    block_scaled_product(
+        ctx,
+        {.m = m, .n = n, .k = k, .a = x.data(), .b_q = q.data(), .b_scale = scale.data(), .c = want.data()});
+    const auto panels = aligned_array<char>(packed_b_bytes(n, k, Operand::kFP8));
+    const int64_t count = (n + kPanelCols - 1) / kPanelCols;
+    pack_fp8(q.data(), scale.data(), n, k, 0, count / 2, panels.get());
+    pack_fp8(q.data(), scale.data(), n, k, count / 2, count, panels.get());
+    for (const std::string& level : available_levels()) {
+      for (const int threads : {1, 3}) {
+        Ctx other(threads, level_by_name(level));
+        std::vector<float> c(want.size(), NAN);
+        gemm(other, {x.data(), k, nullptr, m, {Operand::kFP8, panels.get(), n, k}, c.data(), n},
+             Accumulate::kStore);
+        EXPECT_TRUE(test::same_bits(c, want)) << m << " x " << n << " x " << k << ", " << level;
+      }
+    }
+  }
+}
+
+// Every byte, NaN included, by a product with the unit matrix.
+TEST(Fp8Products, EveryByteIsWidenedExactly) {
+  const int64_t k = 32;
+  std::vector<uint8_t> q(static_cast<size_t>(256 * k), 0);
+  for (int64_t j = 0; j < 256; ++j) q[static_cast<size_t>(j * k + 5)] = static_cast<uint8_t>(j);
+  const std::vector<float> scale = {1.0f, 1.0f};
+  const auto panels = aligned_array<char>(packed_b_bytes(256, k, Operand::kFP8));
+  pack_fp8(q.data(), scale.data(), 256, k, 0, 8, panels.get());
+  std::vector<float> x(static_cast<size_t>(k), 0.0f), c(256);
+  x[5] = 1.0f;
+  for (const std::string& level : available_levels()) {
+    Ctx ctx(1, level_by_name(level));
+    gemm(ctx, {x.data(), k, nullptr, 1, {Operand::kFP8, panels.get(), 256, k}, c.data(), 256},
+         Accumulate::kStore);
+    for (int j = 0; j < 256; ++j) {
+      const float want = f32_from_e4m3(static_cast<uint8_t>(j));
+      EXPECT_TRUE(c[static_cast<size_t>(j)] == want ||
+                  (std::isnan(want) && std::isnan(c[static_cast<size_t>(j)])))
+          << level << " byte " << j << ": " << c[static_cast<size_t>(j)] << " is not " << want;
+    }
+  }
 }
 
 // 8.25 and 4.25 bits per weight.
