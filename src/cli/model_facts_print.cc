@@ -163,7 +163,7 @@ void print_memory(const ModelFacts& f, std::string* out) {
                         grouped(fit.context), size_text(fit.weight_bytes), size_text(fit.other_bytes),
                         size_text(fit.weight_bytes + fit.other_bytes), fit.fits ? "fits" : "does not fit");
   if (f.config.fp8)
-    *out += "fp8 weights are widened when they are loaded: memory and speed are those of the precision above\n";
+    *out += "fp8 weights keep their bytes in memory; with --precision f32 they are widened when they are loaded\n";
 }
 
 void print_problems(const ModelFacts& f, std::string* out) {
