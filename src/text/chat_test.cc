@@ -17,7 +17,7 @@ namespace {
 Tokenizer tokenizer_with(std::vector<std::string> added) {
   const std::vector<std::string_view> texts = {"ab ab system user assistant"};
   TokenizerTrainOptions options;
-  options.vocab_size = 270;
+  options.vocab_size = 280;
   options.min_count = 1000;
   options.added_tokens = std::move(added);
   return train_tokenizer(texts, options);
@@ -135,7 +135,7 @@ TEST(Chat, TheTemplateTellsTheFormat) {
   refused(std::string(kV31) + "<｜DSML｜invoke", "V3.2 or V4 (DSML)");
   refused(std::string(kKimi) + "<think>", "Kimi-K2-Thinking");
   refused("{{'<|im_start|>user'}}", "ChatML");
-  refused("{{ 'Hello\n' }}", "\"{{ 'Hello\\n' }}...\" is not one that is implemented");
+  refused("{{ 'Hello' }}", "\"{{ 'Hello' }}...\" is not one that is implemented");
   refused(std::string(kR1) + "enable_thinking", "is not one that is implemented");
 }
 
@@ -159,7 +159,7 @@ TEST(Chat, DeepSeekR1) {
   // <think> is one token where the tokenizer has it, else text.
   const auto tail = [&](const Tokenizer& t) {
     const std::string all = shown(t, encode_chat(t, thinks, kThought, kPrompt));
-    return all.substr(all.rfind("｜>]") + 7);
+    return all.substr(all.rfind("｜>]") + 5);
   };
   EXPECT_EQ(tail(deepseek()), "[<think>]\n");
   EXPECT_EQ(tail(tokenizer_with({kUserToken, kAssistantToken})), "<think>\n");
@@ -284,6 +284,12 @@ TEST(TokenizerGolden, ChatTemplates) {
   const std::string directory = std::string(golden) + "/j_tokenizer";
   const Tokenizer tokenizer = Tokenizer::load(directory + "/deepseek_v3");
   const nlohmann::json file = nlohmann::json::parse(read_file(directory + "/chat_templates.json"));
+  // V2's text runs on without control tokens: pieces may reach over the seams of messages.
+  const std::vector<Message> seams = {
+      {"system", "S\n"}, {"user", " a\n \n"}, {"assistant", "\n\nb"}, {"user", "c "}};
+  const ChatTemplate v2 = parse_chat_template(kV2, "x");
+  EXPECT_EQ(encode_chat(tokenizer, v2, seams, kPrompt),
+            tokenizer.encode(render_chat(tokenizer, v2, seams, kPrompt)));
   EXPECT_EQ(tokenizer.chat_template(), file.at("templates").at("deepseek_v3").get<std::string>());
   ASSERT_GE(file.at("cases").size(), 20u);
   for (const nlohmann::json& c : file.at("cases")) {
