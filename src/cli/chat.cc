@@ -53,6 +53,7 @@ class Chat {
         interrupt_(false),
         editor_(out_.utf8 ? "› " : "> ") {
     session_.sampling = o.sampling;
+    session_.thinking = o.thinking;
     session_.max_tokens = o.max_tokens;
     session_.set_system(o.system);
   }
@@ -265,12 +266,19 @@ class Chat {
 };
 
 struct Options {
-  std::string model, precision;
+  std::string model, precision, thinking;
   ChatOptions chat;
   int threads = 0;
 };
 
-void run(const Options& o) {
+text::Thinking thinking_argument(const std::string& thinking) {
+  if (thinking.empty()) return text::Thinking::kDefault;
+  if (thinking != "on" && thinking != "off")
+    fail("--thinking", "'" + thinking + "' is neither", "use on or off");
+  return thinking == "on" ? text::Thinking::kOn : text::Thinking::kOff;
+}
+
+void run(Options o) {
   infer::check_sampling(o.chat.sampling);
   if (o.chat.max_tokens < 0)
     fail("--max-tokens", fmt::format("{} is negative", o.chat.max_tokens),
@@ -278,6 +286,9 @@ void run(const Options& o) {
   kernels::Ctx ctx(o.threads);
   const std::string directory = model_directory(o.model);
   const model::ModelConfig config = model::load_config(directory);
+  o.chat.thinking = thinking_argument(o.thinking);
+  // Now rather than after the weights.
+  text::check_thinking(text::chat_template(text::Tokenizer::load(directory)), o.chat.thinking, "--thinking");
   if (o.chat.context < 0 || o.chat.context > config.max_position_embeddings)
     fail("--ctx-size", fmt::format("{} is out of range", o.chat.context),
          fmt::format("use 0 (all) or up to the model's {} positions", config.max_position_embeddings));
@@ -300,6 +311,8 @@ void add_chat_command(CLI::App& app) {
   o->chat.sampling.top_p = 0.95f;
   c->add_option("model", o->model, "model directory, or run directory (its newest checkpoint)")->required();
   c->add_option("--system", o->chat.system, "system message");
+  c->add_option("--thinking", o->thinking,
+                "on or off, for R1 and V3.1; default: as the model's chat template has it");
   c->add_option("-n,--max-tokens", o->chat.max_tokens, "tokens of an answer; 0: up to the context's end")
       ->capture_default_str();
   c->add_option("--temperature", o->chat.sampling.temperature, "0: always the most probable token")

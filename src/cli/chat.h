@@ -8,6 +8,7 @@ namespace frugal::cli {
 struct ChatOptions {
   infer::SamplingParams sampling;
   std::string system;
+  text::Thinking thinking = text::Thinking::kDefault;
   int64_t max_tokens = 0, context = 0;
 };
 // Reads lines until their end or /quit. Answers go to stdout, what is said about them to stderr.

@@ -26,6 +26,7 @@ ChatSession::ChatSession(kernels::Ctx& ctx, model::Model& model, const text::Tok
     : ctx_(ctx),
       model_(model),
       tokenizer_(tokenizer),
+      template_(text::chat_template(tokenizer)),
       context_(context_of(model.config, context)),
       engine_(ctx, model, engine_options(model.config, context)) {}
 
@@ -56,7 +57,8 @@ std::string ChatSession::take_back() {
 std::vector<int32_t> ChatSession::fitting_prompt(int64_t* forgotten) {
   const size_t first = messages_[0].role == "system" ? 1 : 0;
   while (true) {
-    std::vector<int32_t> prompt = text::encode_chat(tokenizer_, messages_, true);
+    std::vector<int32_t> prompt = text::encode_chat(tokenizer_, template_, messages_,
+                                                    {.generation_prompt = true, .thinking = thinking});
     const int64_t room = context_ - static_cast<int64_t>(prompt.size());
     const bool alone = messages_.size() - first < 3;
     if (room >= context_ / 4 || (alone && room > 0)) return prompt;
@@ -86,7 +88,7 @@ ChatAnswer ChatSession::ask(const std::string& question,
   request.sampling = sampling;
   request.sampling.stream = turn_++;
   request.max_tokens = max_tokens;
-  request.stop_tokens = text::chat_stop_tokens(tokenizer_);
+  request.stop_tokens = text::chat_stop_tokens(tokenizer_, template_);
   Record record{request.prompt, {}};
   answer.prompt_tokens = static_cast<int64_t>(request.prompt.size());
 

@@ -37,6 +37,7 @@ class ChatSession {
   static int64_t memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t context);
 
   infer::SamplingParams sampling;
+  text::Thinking thinking = text::Thinking::kDefault;
   int64_t max_tokens = 0;  // of an answer; 0: what the context has room for
 
   void set_system(const std::string& text);  // starts anew
@@ -65,6 +66,7 @@ class ChatSession {
   kernels::Ctx& ctx_;
   model::Model& model_;
   const text::Tokenizer& tokenizer_;
+  text::ChatTemplate template_;
   int64_t context_;
   infer::Engine engine_;
   std::vector<text::Message> messages_;

@@ -15,6 +15,15 @@
 namespace frugal::cli {
 
 namespace {
+// A template that is not implemented is no defect of the model.
+std::string chat_format(const text::Tokenizer& t) {
+  try {
+    return text::chat_format_name(text::chat_template(t).format);
+  } catch (const Error&) {
+    return "a template that is not implemented";
+  }
+}
+
 TokenizerFacts tokenizer_facts(const std::string& directory, const model::ModelConfig& config) {
   TokenizerFacts f;
   try {
@@ -24,17 +33,7 @@ TokenizerFacts tokenizer_facts(const std::string& directory, const model::ModelC
     f.eos = t.eos_id();
     if (f.bos >= 0) f.bos_text = t.token_text(f.bos);
     if (f.eos >= 0) f.eos_text = t.token_text(f.eos);
-    switch (text::chat_format(t)) {
-      case text::ChatFormat::kDeepSeekV3:
-        f.chat_format = "DeepSeek-V3";
-        break;
-      case text::ChatFormat::kMoonshot:
-        f.chat_format = "Moonshot";
-        break;
-      case text::ChatFormat::kDeepSeekV2:
-        f.chat_format = "DeepSeek-V2";
-        break;
-    }
+    f.chat_format = chat_format(t);
     check_tokenizer(t, config, directory);
   } catch (const Error& e) {
     f.problem = e.what();

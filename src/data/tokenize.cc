@@ -13,8 +13,8 @@ namespace frugal::data {
 TextEncoder encoder_of(const text::Tokenizer& tokenizer, double fim_rate) {
   TextEncoder e;
   e.encode = [tokenizer](std::string_view s) { return tokenizer.encode(s, false); };
-  e.encode_chat = [tokenizer](std::span<const text::Message> m) {
-    return text::encode_chat(tokenizer, m, false);
+  e.encode_chat = [tokenizer, chat = text::training_template(tokenizer)](std::span<const text::Message> m) {
+    return text::encode_chat(tokenizer, chat, m, {});
   };
   e.bos_id = tokenizer.bos_id();
   e.eos_id = tokenizer.eos_id();

@@ -38,6 +38,7 @@ std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const 
   std::vector<ExamAnswer> answers;
   std::vector<std::vector<int32_t>> ids(questions.size());
   std::unordered_map<int64_t, size_t> question_of;
+  const text::ChatTemplate chat = text::chat_template(tokenizer);
   for (size_t i = 0; i < questions.size(); ++i) {
     const std::string& question = questions[i].problem.question;
     const std::optional<std::string> expected = solve(question);
@@ -45,12 +46,12 @@ std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const 
     answers.push_back({questions[i].kind, question, "", *expected, false});
     infer::Request request;
     const std::vector<text::Message> messages = {{"user", question}};
-    request.prompt = text::encode_chat(tokenizer, messages, true);
+    request.prompt = text::encode_chat(tokenizer, chat, messages, {.generation_prompt = true});
     // A model too short for a question has not answered it.
     if (static_cast<int64_t>(request.prompt.size()) >= options.max_context) continue;
     request.sampling.temperature = 0;
     request.max_tokens = kAnswerTokens;
-    request.stop_tokens = text::chat_stop_tokens(tokenizer);
+    request.stop_tokens = text::chat_stop_tokens(tokenizer, chat);
     question_of[engine.add(std::move(request))] = i;
   }
   while (!engine.idle()) {

@@ -1,8 +1,11 @@
-// Tokenizer expectations: cases.json beside tokenizer.json, and the ids of rendered chat templates.
+// Tokenizer expectations: cases.json beside tokenizer.json, and chats as their templates render them.
+#include <algorithm>
 #include <limits>
+#include <map>
 
 #include "base/files.h"
 #include "eval/verify_cases.h"
+#include "text/chat.h"
 #include "text/json_checked.h"
 #include "text/tokenizer.h"
 
@@ -65,15 +68,70 @@ void verify_cases(const std::string& directory, const std::string& prefix, CaseR
       report->unchecked.push_back(prefix + "cases.json: " + key);
 }
 
-// Ids of the rendered texts; their tokenizer is the directory's deepseek_v3. Rendering is not compared.
+std::vector<text::Message> messages_of(const Field& example) {
+  const Field list = example.at("messages").array();
+  std::vector<text::Message> messages;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const Field one = list.at(i).object();
+    one.only({"role", "content", "tool_calls"});
+    text::Message m{one.at("role").string(), one.has("content") ? one.at("content").string() : "", {}};
+    const size_t calls = one.has("tool_calls") ? one.at("tool_calls").array().size() : 0;
+    if (calls == 0 && !one.has("content")) one.fail_here("has neither content nor tool_calls");
+    for (size_t k = 0; k < calls; ++k) {
+      const Field call = one.at("tool_calls").at(k).object(), function = call.at("function").object();
+      m.tool_calls.push_back(
+          {call.at("type").string(), function.at("name").string(), function.at("arguments").string()});
+    }
+    messages.push_back(std::move(m));
+  }
+  return messages;
+}
+
+// Ids that our encoder makes of messages. A control token that stands in a message is text for it, and a
+// token for whoever encodes the rendered text: then its text must be the same, with fewer control tokens.
+bool same_chat_ids(const Tokenizer& tokenizer, const std::vector<text::Message>& messages,
+                   const std::vector<int32_t>& ours, const std::vector<int32_t>& expected) {
+  const bool holds_control = std::any_of(messages.begin(), messages.end(), [&](const text::Message& m) {
+    return tokenizer.encode(m.content, true) != tokenizer.encode(m.content, false);
+  });
+  if (!holds_control) return ours == expected;
+  return ours != expected && tokenizer.decode(ours) == tokenizer.decode(expected);
+}
+
+// Our text and ids of every conversation, and the ids of the text; the tokenizer is the directory's
+// deepseek_v3.
 void verify_chats(const std::string& directory, CaseReport* report) {
   const std::string path = directory + "/chat_templates.json";
   const nlohmann::json json = text::parse_checked(read_file(path), path);
   const Tokenizer tokenizer = Tokenizer::load(directory + "/deepseek_v3");
+  const Field file = Field::root(json, path), templates = file.at("templates").object();
+  std::map<std::string, text::ChatTemplate> chats;
+  for (const auto& [name, jinja] : templates.json().items())
+    chats[name] = text::parse_chat_template(templates.at(name.c_str()).string(), path + ": " + name);
+  const auto chat_of = [&](const Field& e) {
+    const auto found = chats.find(text_of(e, "template"));
+    if (found == chats.end()) e.fail_here("its template is not among the file's");
+    return found->second;
+  };
+  const auto options_of = [](const Field& e) {
+    // Anything else would ask for what is not rendered here.
+    e.only({"template", "messages", "add_generation_prompt", "rendered", "ids"});
+    return text::RenderOptions{.generation_prompt = e.at("add_generation_prompt").boolean()};
+  };
+  const Examples cases(file, "cases");
+  cases.check(report, "chat_templates: text of messages", [&](const Field& e) {
+    return text::render_chat(tokenizer, chat_of(e), messages_of(e), options_of(e)) == text_of(e, "rendered");
+  });
+  cases.check(report, "chat_templates: ids of messages", [&](const Field& e) {
+    const std::vector<text::Message> messages = messages_of(e);
+    return same_chat_ids(tokenizer, messages,
+                         text::encode_chat(tokenizer, chat_of(e), messages, options_of(e)), ids_of(e));
+  });
   // The BOS stands in the rendered text.
-  Examples(Field::root(json, path), "cases")
-      .check(report, "chat_templates: ids of rendered",
-             [&](const Field& e) { return tokenizer.encode(text_of(e, "rendered")) == ids_of(e); });
+  cases.check(report, "chat_templates: ids of the text",
+              [&](const Field& e) { return tokenizer.encode(text_of(e, "rendered")) == ids_of(e); });
+  for (const auto& [key, value] : json.items())
+    if (key != "templates" && key != "cases") report->unchecked.push_back("chat_templates.json: " + key);
 }
 }  // namespace
 

@@ -36,7 +36,8 @@ int32_t id_of(const TokenizerSpec& spec, const std::string& token, const std::st
 }  // namespace
 
 struct Tokenizer::Data {
-  std::string json, config_json;
+  std::string json, config_json, chat_template_file;
+  std::string chat_template;
   Bpe bpe;
   PreTokenizer pre_tokenizer;
   // Hugging Face looks for added tokens in the text as it is, then in the normalized rest. No normalizer does
@@ -59,7 +60,7 @@ struct Tokenizer::Data {
 };
 
 Tokenizer Tokenizer::parse(std::string_view json, const std::string& name, std::string_view config_json,
-                           const std::string& config_name) {
+                           const std::string& config_name, std::string_view chat_template_file) {
   const TokenizerSpec spec = parse_tokenizer_json(json, name);
   auto data = std::make_shared<Data>(spec);
   data->json = json;
@@ -70,7 +71,10 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& name, std::
     data->eos = id_of(spec, config.eos_token, config_name + ": eos_token");
     data->add_bos = config.add_bos_token;
     data->add_eos = config.add_eos_token;
+    data->chat_template = config.chat_template;
   }
+  data->chat_template_file = chat_template_file;
+  if (!chat_template_file.empty()) data->chat_template = chat_template_file;
   return Tokenizer(std::move(data));
 }
 
@@ -78,8 +82,10 @@ Tokenizer Tokenizer::load(const std::string& path) {
   const std::filesystem::path given(path);
   const std::filesystem::path file = is_directory(path) ? given / "tokenizer.json" : given;
   const std::string config = (file.parent_path() / "tokenizer_config.json").string();
+  const std::string jinja = (file.parent_path() / "chat_template.jinja").string();
   const MappedFile json(file.string());
-  return parse(json.text(), file.string(), file_exists(config) ? read_file(config) : "", config);
+  return parse(json.text(), file.string(), file_exists(config) ? read_file(config) : "", config,
+               file_exists(jinja) ? read_file(jinja) : "");
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
@@ -121,6 +127,10 @@ int32_t Tokenizer::bos_id() const { return data_->bos; }
 int32_t Tokenizer::eos_id() const { return data_->eos; }
 bool Tokenizer::add_bos_token() const { return data_->add_bos; }
 bool Tokenizer::add_eos_token() const { return data_->add_eos; }
+const std::string& Tokenizer::chat_template() const { return data_->chat_template; }
+int64_t Tokenizer::file_bytes() const {
+  return static_cast<int64_t>(json().size() + config_json().size() + data_->chat_template_file.size());
+}
 const std::string& Tokenizer::json() const { return data_->json; }
 const std::string& Tokenizer::config_json() const { return data_->config_json; }
 
@@ -151,6 +161,9 @@ void Tokenizer::save(const std::string& directory) const {
   write_file_atomic((folder / "tokenizer.json").string(), data_->json);
   if (!data_->config_json.empty()) {
     write_file_atomic((folder / "tokenizer_config.json").string(), data_->config_json);
+  }
+  if (!data_->chat_template_file.empty()) {
+    write_file_atomic((folder / "chat_template.jinja").string(), data_->chat_template_file);
   }
 }
 

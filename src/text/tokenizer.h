@@ -16,12 +16,14 @@ namespace frugal::text {
 class Tokenizer {
  public:
   // path: tokenizer.json or the directory that holds it. BOS, EOS and add_bos_token come from the
-  // tokenizer_config.json beside it, if there is one. Throws Error (missing, malformed, not implemented).
+  // tokenizer_config.json beside it, if there is one, and the chat template from there or, before that, from
+  // chat_template.jinja. Throws Error (missing, malformed, not implemented).
   static Tokenizer load(const std::string& path);
 
   // The same from the files' contents; the names are for messages. config_json may be empty: no BOS, no EOS.
   static Tokenizer parse(std::string_view json, const std::string& name, std::string_view config_json = {},
-                         const std::string& config_name = "tokenizer_config.json");
+                         const std::string& config_name = "tokenizer_config.json",
+                         std::string_view chat_template_file = {});
 
   // Token ids of `text`. BOS and EOS are never added. With parse_special, added tokens written in the text
   // become their ids (also inside text that comes from a user: pass false for untrusted text).
@@ -41,6 +43,7 @@ class Tokenizer {
   int32_t eos_id() const;
   bool add_bos_token() const;  // tokenizer_config.json: whether prompts should start with BOS
   bool add_eos_token() const;
+  const std::string& chat_template() const;  // Jinja (text/chat.h tells what it is); "" when there is none
 
   bool has_token(int32_t id) const;          // false for ids in gaps and outside the vocabulary
   bool is_special(int32_t id) const;         // an added token with "special": true
@@ -48,14 +51,14 @@ class Tokenizer {
   int32_t find_added(
       std::string_view token) const;  // id of an added token ("<｜User｜>"), -1 if there is none
 
-  // Writes tokenizer.json and tokenizer_config.json, creating the directory. Files that were loaded are
-  // written back byte for byte.
+  // Writes tokenizer.json, tokenizer_config.json and chat_template.jinja, creating the directory. Files that
+  // were loaded are written back byte for byte.
   void save(const std::string& directory) const;
 
   // The files' contents.
   const std::string& json() const;
   const std::string& config_json() const;  // "" when there is none
-  int64_t file_bytes() const { return static_cast<int64_t>(json().size() + config_json().size()); }
+  int64_t file_bytes() const;
 
  private:
   friend class StreamDecoder;

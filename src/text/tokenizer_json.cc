@@ -297,6 +297,16 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& nam
   return spec;
 }
 
+namespace {
+// A string, or a list of named templates, of which Hugging Face takes "default" when none is asked for.
+std::string chat_template_of(const Field& value) {
+  if (!value.json().is_array()) return value.string();
+  for (size_t i = 0; i < value.size(); ++i)
+    if (value.at(i).object().at("name").string() == "default") return value.at(i).at("template").string();
+  return value.size() > 0 ? value.at(size_t{0}).at("template").string() : "";
+}
+}  // namespace
+
 TokenizerConfig parse_tokenizer_config(std::string_view json, const std::string& name) {
   const nlohmann::json document = parse_checked(json, name);
   const Field root = Field::root(document, name);
@@ -304,6 +314,7 @@ TokenizerConfig parse_tokenizer_config(std::string_view json, const std::string&
   TokenizerConfig config;
   config.bos_token = config_token(root, "bos_token");
   config.eos_token = config_token(root, "eos_token");
+  if (root.has("chat_template")) config.chat_template = chat_template_of(root.at("chat_template"));
   config.add_bos_token = root.has("add_bos_token") && root.at("add_bos_token").boolean();
   config.add_eos_token = root.has("add_eos_token") && root.at("add_eos_token").boolean();
   return config;

@@ -37,6 +37,7 @@ TokenizerSpec parse_tokenizer_json(std::string_view json, const std::string& nam
 
 struct TokenizerConfig {
   std::string bos_token, eos_token;  // "" when there is none
+  std::string chat_template;         // Jinja; "" when there is none
   bool add_bos_token = false, add_eos_token = false;
 };
 

@@ -1,5 +1,5 @@
 # Chat over lines and on a pseudo-terminal, exactness, and the exam.
-cases=(chat_lines chat_same_answers chat_commands chat_context chat_save chat_exact chat_refuses chat_terminal chat_ctrl_c
+cases=(chat_lines chat_same_answers chat_commands chat_context chat_save chat_exact chat_refuses chat_thinking chat_terminal chat_ctrl_c
   eval_course eval_refuses)
 
 # say LINE...: the lines as a chat's input; answers in ./out, what is said about them in ./err.
@@ -71,6 +71,36 @@ case_chat_refuses() {
   refuses 1 "ctx-size|64" "$FRUGAL" chat "$base" -c 65
   refuses 1 "precision" "$FRUGAL" chat "$base" --precision fp8
   refuses 2 "model" "$FRUGAL" chat
+}
+
+# with_template JINJA: ./model, the fixture under another chat template.
+with_template() {
+  rm -rf model
+  cp -r "$checkpoint" model
+  printf '%s' "$1" >model/chat_template.jinja
+}
+# prompt_of THINKING...: tokens of the prompt of one question to ./model.
+prompt_of() {
+  printf 'Hello\n' | "$FRUGAL" chat model --temperature 0 -n 2 "$@" 2>err >out || { cat err; die "chat failed"; }
+  grep -oE 'prompt [0-9]+' err | grep -oE '[0-9]+'
+}
+
+case_chat_thinking() {
+  refuses 1 "thinking|DeepSeek-V" "$FRUGAL" chat "$base" --thinking on
+  refuses 1 "thinking|maybe" "$FRUGAL" chat "$base" --thinking maybe
+  runs 0 "$FRUGAL" chat "$base" --thinking off
+  with_template "{{'<｜User｜>'}}{{'<｜Assistant｜>'}} split('</think>')"
+  local plain thinking
+  plain=$(prompt_of)
+  thinking=$(prompt_of --thinking on)
+  [ "$plain" = "$(prompt_of --thinking off)" ] && [ "$thinking" -gt "$plain" ] || die "R1: prompts of $plain and $thinking tokens"
+  runs 0 "$FRUGAL" inspect model
+  mentions out "DeepSeek-R1"
+  with_template "{{'<｜User｜>'}}{{'<｜Assistant｜></think>'}}"
+  [ "$(prompt_of)" != "$plain" ] || die "V3.1: no </think>"
+  with_template "{{'<｜DSML｜'}}"
+  refuses 1 "DSML" "$FRUGAL" chat model
+  runs 0 "$FRUGAL" generate model Hello -n 2
 }
 
 case_chat_terminal() {

@@ -1,4 +1,4 @@
-// libFuzzer: Tokenizer::parse on any bytes, and encoding with what it accepts.
+// libFuzzer: Tokenizer::parse on any bytes, and encoding of text and chats with what it accepts.
 // Input: tokenizer.json, then optionally a zero byte and tokenizer_config.json.
 #include <cstdint>
 #include <cstdio>
@@ -7,7 +7,25 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
+
+namespace {
+// A chat under whatever template the input names: the ids' bytes are the rendered text.
+void chat(const frugal::text::Tokenizer& tokenizer) {
+  using namespace frugal::text;
+  const std::vector<Message> messages = {
+      {"system", "s"}, {"user", "u\n"}, {"assistant", "</think> a"}, {"user", "v"}};
+  const ChatTemplate chat = chat_template(tokenizer);
+  const RenderOptions options{.generation_prompt = true};
+  std::string bytes;
+  for (const int32_t id : encode_chat(tokenizer, chat, messages, options)) bytes += tokenizer.token_text(id);
+  if (bytes != render_chat(tokenizer, chat, messages, options)) {
+    std::fprintf(stderr, "the ids of a chat are not its text\n");
+    std::abort();
+  }
+}
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using frugal::text::Tokenizer;
@@ -32,6 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         std::abort();
       }
     }
+    chat(tokenizer);
   } catch (const frugal::Error&) {
     // The right answer to a file that is wrong.
   }
