@@ -59,13 +59,17 @@ WritingDirectory::WritingDirectory(const std::string& path)
   refuse_existing();
   make_directories(writing_);
   lock_ = lock_directory(writing_);
+}
+
+void WritingDirectory::clear() {
   for (const std::string& name : list_directory(writing_)) remove_all(writing_ + "/" + name);
 }
 
 WritingDirectory::~WritingDirectory() {
   if (lock_ < 0) return;
   std::error_code ec;
-  fs::remove_all(writing_, ec);  // an error is on its way already, or the next writer removes the rest
+  if (!keep_)
+    fs::remove_all(writing_, ec);  // an error is on its way already, or the next writer removes the rest
   ::close(lock_);
 }
 

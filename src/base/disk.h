@@ -19,16 +19,18 @@ void require_disk(const std::string& path, int64_t bytes, const std::string& wha
 void forget_mapped(const void* data, size_t bytes);
 
 // PATH is written as PATH.writing beside it and renamed by publish(). A lock keeps two writers apart; what a
-// killed one left is removed by the next.
+// killed one left is still there for the next, which goes on with it or clears it.
 class WritingDirectory {
  public:
   // Throws Error if `path` exists, or another process writes it.
   explicit WritingDirectory(const std::string& path);
-  ~WritingDirectory();  // removes what was not published
+  ~WritingDirectory();  // removes what was not published, unless keep_unfinished() was called
   WritingDirectory(const WritingDirectory&) = delete;
   WritingDirectory& operator=(const WritingDirectory&) = delete;
 
   const std::string& path() const { return writing_; }  // where to write
+  void clear();
+  void keep_unfinished() { keep_ = true; }
   void publish();
 
  private:
@@ -36,6 +38,7 @@ class WritingDirectory {
 
   std::string final_, writing_;
   int lock_ = -1;
+  bool keep_ = false;
 };
 
 }  // namespace frugal

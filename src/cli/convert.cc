@@ -118,6 +118,8 @@ void run(const Command& command, const Options& o) {
                                   [&](const model::ConvertProgress& p) { view.show(p); });
   }
   const double seconds = seconds_since(start), mb = static_cast<double>(report.bytes) * 1e-6;
+  if (report.found > 0)
+    info("{} of {} files were finished by an earlier call", report.found, report.shards);
   std::string carried;
   for (const std::string& name : report.carried)
     carried += (carried.empty() ? "; carried over: " : ", ") + name;

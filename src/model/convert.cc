@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/safetensors_index.h"
 #include "kernels/quant.h"
+#include "model/convert_progress.h"
 #include "model/manifest.h"
 
 namespace frugal::model {
@@ -116,6 +117,9 @@ class Converter {
     }
     return sum.hex();
   }
+
+  // Of a tensor that lies there already.
+  void skip(int64_t bytes) { done_ += bytes; }
 
  private:
   void emit(const void* data, int64_t bytes, Checksum* sum, SafetensorsWriter* out) {
@@ -254,12 +258,14 @@ void write_checked(const std::string& directory, const std::string& name, std::s
   manifest->files[name] = sum.hex();
 }
 
-// Largest sum of tensor bytes, headers and carried files that will be written.
-int64_t disk_bytes(const std::vector<Job>& jobs, const std::string& from,
-                   const std::vector<std::string>& carried) {
+// Largest sum of tensor bytes, headers and carried files that will be written behind the shards that were
+// found.
+int64_t disk_bytes(const std::vector<Job>& jobs, const std::vector<std::pair<size_t, size_t>>& shards,
+                   size_t found, const std::string& from, const std::vector<std::string>& carried) {
   constexpr int64_t kPerTensor = 512;  // its rows in a header, the index and the manifest
   int64_t n = 1 << 20;
-  for (const Job& j : jobs) n += j.target.bytes() + kPerTensor;
+  for (size_t i = found == 0 ? 0 : shards[found - 1].second; i < jobs.size(); ++i)
+    n += jobs[i].target.bytes() + kPerTensor;
   for (const std::string& name : carried)
     n += static_cast<int64_t>(MappedFile(from + "/" + name).bytes().size());
   return n;
@@ -288,7 +294,13 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
   ConvertReport report{.shards = shards.size(), .carried = files_to_carry(from)};
   for (const Job& j : jobs) report.bytes += j.target.bytes();
   WritingDirectory out(to);
-  require_disk(to, disk_bytes(jobs, from, report.carried), "the converted model");
+  ConvertState state = read_convert_state(
+      out.path(),
+      conversion_job(from, files,
+                     fmt::format("{} {}", static_cast<int>(options.format), options.shard_bytes)));
+  report.found = std::min(state.shards.size(), shards.size());
+  if (report.found == 0) out.clear();
+  require_disk(to, disk_bytes(jobs, shards, report.found, from, report.carried), "the converted model");
 
   Converter converter(ctx, report.bytes, progress);
   Manifest manifest;
@@ -296,13 +308,24 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
   for (size_t s = 0; s < shards.size(); ++s) {
     const auto [first, last] = shards[s];
     std::vector<TensorEntry> entries;
-    for (size_t i = first; i < last; ++i) entries.push_back(jobs[i].target);
-    SafetensorsWriter writer(out.path() + "/" + shard_name(s, shards.size()), entries, {{"format", "pt"}});
     for (size_t i = first; i < last; ++i) {
-      manifest.tensors[jobs[i].target.name] = converter.write(jobs[i], &writer);
+      entries.push_back(jobs[i].target);
       weight_map[jobs[i].target.name] = shard_name(s, shards.size());
     }
+    if (s < report.found) {
+      for (const auto& [name, sum] : state.shards[s]) manifest.tensors[name] = sum;
+      for (const TensorEntry& e : entries) converter.skip(e.bytes());
+      continue;
+    }
+    state.shards.emplace_back();
+    SafetensorsWriter writer(out.path() + "/" + shard_name(s, shards.size()), entries, {{"format", "pt"}});
+    for (size_t i = first; i < last; ++i) {
+      const std::string sum = converter.write(jobs[i], &writer);
+      manifest.tensors[jobs[i].target.name] = state.shards[s][jobs[i].target.name] = sum;
+    }
     writer.close();
+    write_convert_state(out.path(), state);
+    out.keep_unfinished();
   }
   report.tensors = static_cast<int64_t>(jobs.size());
   if (shards.size() > 1)
@@ -313,6 +336,7 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
   for (const std::string& name : report.carried)
     write_checked(out.path(), name, MappedFile(from + "/" + name).text(), &manifest);
   write_file_atomic(out.path() + "/" + kManifestName, manifest_json(manifest));
+  remove_convert_state(out.path());
   if (options.verify)
     verify_manifest(out.path(), [&](int64_t done) {
       if (progress) progress({"verifying", done, report.bytes});

@@ -24,6 +24,7 @@ struct ConvertProgress {
 struct ConvertReport {
   int64_t tensors = 0, bytes = 0;  // tensor bytes written
   size_t shards = 0;
+  size_t found = 0;                  // of them, finished by an earlier call
   std::vector<std::string> carried;  // other files, copied as they are
 };
 
@@ -39,7 +40,8 @@ struct ConvertReport {
 //     F32; the bias is always F32. In f32 directories everything is F32;
 //   - an fp8 directory converted to fp8 keeps the type of every tensor.
 // Throws Error before anything is written if the source is not complete or the disk is too small; nothing is
-// left under `to` if it fails later.
+// left under `to` if it fails later. Shards that were finished stay in TO.writing, and the same call goes on
+// behind them, unless the source has changed.
 ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const std::string& to,
                             const ConvertOptions& options,
                             const std::function<void(const ConvertProgress&)>& progress);

@@ -147,6 +147,7 @@ SynthReport synthesise_model(kernels::Ctx& ctx, const ModelConfig& shape, Stored
   SynthReport report{.tensors = static_cast<int64_t>(tensors.size()), .shards = shards.size()};
   for (const StoredTensor& t : tensors) report.bytes += t.bytes();
   WritingDirectory out(to);
+  out.clear();
   constexpr int64_t kPerTensor = 512;
   require_disk(to, report.bytes + kPerTensor * report.tensors + (1 << 20), "the model");
 

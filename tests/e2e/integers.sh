@@ -1,5 +1,5 @@
 # int8 and int4 weights: quantize, synth, and running them.
-cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits model_cut_short synth_same_bytes bench_model doctor)
+cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits model_cut_short quantize_goes_on synth_same_bytes bench_model doctor)
 
 # $dense: a trained checkpoint whose widths fit panels of 32 rows. Made once.
 dense=$work/dense
@@ -72,6 +72,31 @@ case_quantized_same_bits() {
     "$FRUGAL" generate $format "Question: What" -n 30 --ignore-eos --json -t 1 >tokens 2>err
     same first tokens
   done
+}
+
+# Broken off behind its second file it goes on there; what it writes in the end is the same.
+case_quantize_goes_on() {
+  make_dense
+  runs 0 "$FRUGAL" quantize "$dense" whole --format int4 --shard-size 30KB
+  local files
+  files=$(ls whole/model-*.safetensors | wc -l)
+  [ "$files" -ge 4 ] || die "$files files"
+  runs 137 faulty FAULT=kill FAULT_AT=1 FAULT_IN=q.writing/model-00003 -- "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB
+  absent q
+  [ -s "q.writing/model-00002-of-$(printf %05d "$files").safetensors" ] || die "the second file is not there"
+  # A fault while it goes on loses nothing that was finished.
+  runs 1 faulty FAULT=full FAULT_AT=1 FAULT_IN=q.writing/model-00004 -- "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB
+  mentions err "No space left|q.writing/model-00004"
+  runs 0 "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB --verify
+  mentions err "3 of $files files were finished by an earlier call|every checksum holds"
+  diff -r whole q
+  absent q.writing
+  # Other options start anew.
+  runs 137 faulty FAULT=kill FAULT_AT=1 FAULT_IN=q8.writing/model-00003 -- "$FRUGAL" quantize "$dense" q8 --format int4 --shard-size 30KB
+  runs 0 "$FRUGAL" quantize "$dense" q8 --format int8 --shard-size 30KB
+  grep "finished by an earlier call" err && die "took over files of another format"
+  runs 0 "$FRUGAL" quantize "$dense" whole8 --format int8 --shard-size 30KB
+  diff -r whole8 q8
 }
 
 # A model whose file is cut while it runs ends with a sentence.
