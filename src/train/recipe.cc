@@ -212,7 +212,46 @@ void apply_setting(Recipe* r, const std::string& setting) {
   }
 }
 
+// toml++ 3.3 asks of every character between values whether it is white space, by a function that is
+// undefined for U+0100 to U+0499. TOML allows others than ASCII in strings and comments only, so they are
+// refused elsewhere, and where a string skips white space: behind a backslash at a line's end.
+void refuse_beyond_ascii(const std::string& name, std::string_view text) {
+  int64_t line = 1;
+  std::string_view quote;  // that ends the string at hand
+  bool comment = false, skipping = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+      comment = false;
+      if (quote.size() == 1) quote = {};  // an error that toml++ finds
+    }
+    if (static_cast<unsigned char>(c) >= 128 && ((quote.empty() && !comment) || skipping))
+      fail(fmt::format("{}:{}", name, line),
+           fmt::format("holds a character that is not ASCII {}",
+                       skipping ? "behind a backslash at a line's end" : "outside of quotation marks"),
+           "recipes are TOML; put text in quotation marks");
+    if (c != ' ' && c != '\t' && c != '\r' && c != '\n') skipping = false;
+    if (comment) continue;
+    if (quote.empty()) {
+      comment = c == '#';
+      for (const char* q : {"\"\"\"", "\'\'\'", "\"", "\'"})
+        if (quote.empty() && text.substr(i).starts_with(q)) quote = q;
+      if (!quote.empty()) i += quote.size() - 1;
+    } else if (c == '\\' && quote[0] == '"') {
+      const std::string_view rest = text.substr(i + 1);
+      const size_t end = rest.find_first_not_of(" \t\r");
+      skipping = end != std::string_view::npos && rest[end] == '\n';
+      if (!skipping) ++i;  // an escape
+    } else if (text.substr(i).starts_with(quote)) {
+      i += quote.size() - 1;
+      quote = {};
+    }
+  }
+}
+
 void apply_toml(Recipe* r, const std::string& name, std::string_view text) {
+  refuse_beyond_ascii(name, text);
   toml::table table;
   try {
     table = toml::parse(text, name);

@@ -35,6 +35,28 @@ TEST(Schedule, HasV3sShape) {
   EXPECT_DOUBLE_EQ(bias_update_speed_at(r, 9660), 0.0);
 }
 
+// Other alphabets stand in strings and comments; elsewhere the TOML library would be lost.
+TEST(Recipe, CharactersBeyondAsciiStandInStringsAndComments) {
+  const test::TemporaryDirectory d;
+  const auto read = [&](const std::string& text) {
+    write_file_atomic(d / "r.toml", text);
+    return read_recipe(d / "r.toml", {});
+  };
+  const Recipe r = read(
+      "# Ж\ndata = [\"тексты/а.txt\", 'б#']  # я \"\nsample_prompt = \"\"\"\\\"Привет\"\" \\\\мир\"\"\"\n");
+  EXPECT_EQ(r.data, (std::vector<std::string>{"тексты/а.txt", "б#"}));
+  EXPECT_EQ(r.sample_prompt, "\"Привет\"\" \\мир");
+  for (const char* bad : {"steps = 3 Ж", "шаги = 3", "sample_prompt = \"a\"Ж",
+                          "sample_prompt = \"\"\"a \\\n  Ж\"\"\"", "steps = 0x11_00Аb"}) {
+    try {
+      read(bad);
+      ADD_FAILURE() << bad;
+    } catch (const Error& e) {
+      EXPECT_NE(std::string(e.what()).find("not ASCII"), std::string::npos) << e.what();
+    }
+  }
+}
+
 TEST(Recipe, ResolvedRecipeReadsBackTheSame) {
   const Recipe r = load_recipe(
       "nano", {"data=a b.txt", "out=x\"y", "learning_rate=0.0012345678901234567", "separator=\n\t\\"});
