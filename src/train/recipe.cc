@@ -212,67 +212,63 @@ void apply_setting(Recipe* r, const std::string& setting) {
   }
 }
 
-// toml++ 3.3 asks of every character between values whether it is white space, by a function that is
-// undefined for U+0100 to U+0499. TOML allows others than ASCII in strings and comments only, so they are
-// refused elsewhere, and where a string skips white space: behind a backslash at a line's end.
-void refuse_beyond_ascii(const std::string& name, std::string_view text) {
-  int64_t line = 1;
-  std::string_view quote;  // that ends the string at hand
-  bool comment = false, skipping = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\n') {
-      ++line;
-      comment = false;
-      if (quote.size() == 1) quote = {};  // an error that toml++ finds
-    }
-    if (static_cast<unsigned char>(c) >= 128 && ((quote.empty() && !comment) || skipping))
-      fail(fmt::format("{}:{}", name, line),
-           fmt::format("holds a character that is not ASCII {}",
-                       skipping ? "behind a backslash at a line's end" : "outside of quotation marks"),
-           "recipes are TOML; put text in quotation marks");
-    if (c != ' ' && c != '\t' && c != '\r' && c != '\n') skipping = false;
-    if (comment) continue;
-    if (quote.empty()) {
-      comment = c == '#';
-      for (const char* q : {"\"\"\"", "\'\'\'", "\"", "\'"})
-        if (quote.empty() && text.substr(i).starts_with(q)) quote = q;
-      if (!quote.empty()) i += quote.size() - 1;
-    } else if (c == '\\' && quote[0] == '"') {
-      const std::string_view rest = text.substr(i + 1);
-      const size_t end = rest.find_first_not_of(" \t\r");
-      skipping = end != std::string_view::npos && rest[end] == '\n';
-      if (!skipping) ++i;  // an escape
-    } else if (text.substr(i).starts_with(quote)) {
-      i += quote.size() - 1;
-      quote = {};
+// toml++ 3.3 asks whether characters are white space by a function that is undefined for U+0100 to U+0499. So
+// it sees ASCII only: other bytes as %D0, and % itself as %25. Outside of strings and comments that is an
+// error, as it should be.
+std::string as_ascii(const std::string& name, std::string_view text) {
+  if (text::well_formed_prefix(text) != text.size()) fail(name, "is not UTF-8", "save it as UTF-8");
+  std::string ascii;
+  for (const char c : text) {
+    const auto b = static_cast<unsigned char>(c);
+    if (b >= 128 || c == '%')
+      ascii += fmt::format("%{:02X}", b);
+    else
+      ascii += c;
+  }
+  for (const char* escape : {"\\u0025", "\\U00000025"})
+    if (ascii.find(escape) != std::string::npos) fail(name, std::string("holds ") + escape, "write %");
+  return ascii;
+}
+// A string of the text that as_ascii() gave.
+std::string original(const std::string& ascii) {
+  std::string text;
+  for (size_t i = 0; i < ascii.size(); ++i) {
+    int b = 0;
+    if (ascii[i] == '%' &&
+        std::from_chars(ascii.data() + i + 1, ascii.data() + std::min(ascii.size(), i + 3), b, 16).ec ==
+            std::errc()) {
+      text += static_cast<char>(b);
+      i += 2;
+    } else {
+      text += ascii[i];
     }
   }
+  return text;
 }
 
 void apply_toml(Recipe* r, const std::string& name, std::string_view text) {
-  refuse_beyond_ascii(name, text);
   toml::table table;
   try {
-    table = toml::parse(text, name);
+    table = toml::parse(as_ascii(name, text), name);
   } catch (const toml::parse_error& e) {
     fail(fmt::format("{}:{}", name, e.source().begin.line), std::string(e.description()), "recipes are TOML");
   } catch (const MalformedToml&) {
     fail(name, "holds a value that is not TOML", "recipes are TOML; put text in quotation marks");
   }
   for (const auto& [k, node] : table) {
-    const std::string key(k.str()), where = fmt::format("{}:{}", name, node.source().begin.line);
+    const std::string key = original(std::string(k.str())),
+                      where = fmt::format("{}:{}", name, node.source().begin.line);
     const RecipeOption& o = find_option(key, where);
     const auto wrong = [&](const char* type) { fail(where, key + " is not " + type, o.help); };
     if (const auto* s = std::get_if<std::string& (*)(Recipe&)>(&o.field)) {
       if (!node.is_string()) wrong("a string");
-      (*s)(*r) = node.as_string()->get();
+      (*s)(*r) = original(node.as_string()->get());
     } else if (const auto* l = std::get_if<std::vector<std::string>& (*)(Recipe&)>(&o.field)) {
       if (!node.is_array()) wrong("a list of strings");
       (*l)(*r).clear();
       for (const toml::node& item : *node.as_array()) {
         if (!item.is_string()) wrong("a list of strings");
-        (*l)(*r).push_back(item.as_string()->get());
+        (*l)(*r).push_back(original(item.as_string()->get()));
       }
     } else if (const auto* b = std::get_if<bool& (*)(Recipe&)>(&o.field)) {
       if (!node.is_boolean()) wrong("true or false");
