@@ -45,11 +45,13 @@ TEST(WritingDirectory, AppearsWholeOrNotAtAll) {
     EXPECT_FALSE(fs::exists(path));
   }
   EXPECT_FALSE(fs::exists(path + ".writing"));
-  // What a killed writer left is removed.
+  // What a killed writer left is still there, until it is cleared.
   fs::create_directories(path + ".writing/below");
   std::ofstream(path + ".writing/old") << "1";
   {
     WritingDirectory w(path);
+    EXPECT_TRUE(fs::exists(w.path() + "/old"));
+    w.clear();
     EXPECT_TRUE(fs::is_empty(w.path()));
     EXPECT_NE(error_of([&] { WritingDirectory second(path); }).find("another process"), std::string::npos);
     std::ofstream(w.path() + "/a") << "1";
@@ -58,6 +60,16 @@ TEST(WritingDirectory, AppearsWholeOrNotAtAll) {
   EXPECT_TRUE(fs::exists(path + "/a"));
   EXPECT_FALSE(fs::exists(path + ".writing"));
   EXPECT_NE(error_of([&] { WritingDirectory again(path); }).find("exists already"), std::string::npos);
+}
+
+TEST(WritingDirectory, UnfinishedWorkStaysWhereItIsToGoOn) {
+  const test::TemporaryDirectory d;
+  {
+    WritingDirectory w(d / "out");
+    std::ofstream(w.path() + "/part") << "1";
+    w.keep_unfinished();
+  }
+  EXPECT_TRUE(fs::exists(d / "out.writing/part"));
 }
 
 TEST(WritingDirectory, DoesNotReplaceWhatAppearedMeanwhile) {
