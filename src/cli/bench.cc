@@ -193,7 +193,11 @@ void run_kernels(const Options& o) {
 
 void run(Options& o) {
   if (o.floor) return run_floor(o);
-  if (o.words.empty()) return run_kernels(o);
+  if (o.words.empty()) {
+    if (o.profile)
+      fail("--profile", "shows a training step or a model", "give --floor RECIPE or a model directory");
+    return run_kernels(o);
+  }
   if (o.words.size() > 1 || !std::filesystem::is_directory(o.words[0]))
     fail(o.words.back(), "is not something that bench measures",
          "give a model directory; for a recipe's step use --floor");

@@ -24,8 +24,8 @@ std::vector<cost::ModelTest> tests_of(const ModelBenchArguments& a, int64_t posi
       for (const int64_t batch : a.batches)
         if (n > 0) tests.push_back({.tokens = n, .depth = depth, .batch = batch});
   for (const cost::ModelTest& t : tests)
-    if (t.depth + t.tokens + 2 > positions)
-      fail(t.name(), fmt::format("needs {} positions, the model has {}", t.depth + t.tokens + 2, positions),
+    if (cost::positions_of(t) > positions)
+      fail(t.name(), fmt::format("needs {} positions, the model has {}", cost::positions_of(t), positions),
            "lower --depth or the tokens, or raise max_position_embeddings");
   return tests;
 }
@@ -58,16 +58,15 @@ kernels::Operand bound_operand(const model::ModelConfig& c, kernels::Operand ope
 }  // namespace
 
 void add_model_bench_options(CLI::App* c, ModelBenchArguments* a) {
-  const auto counts = [&](const char* name, std::vector<int64_t>* to, int64_t least, const char* help) {
-    c->add_option(name, *to, help)
-        ->delimiter(',')
-        ->capture_default_str()
-        ->check(CLI::Range(least, int64_t{1} << 30));
+  const auto counts = [&](const char* name, std::vector<int64_t>* to, int64_t least, int64_t most,
+                          const char* help) {
+    c->add_option(name, *to, help)->delimiter(',')->capture_default_str()->check(CLI::Range(least, most));
   };
-  counts("-p,--pp", &a->prompts, 0, "model: prefill of this many tokens; 0: none");
-  counts("-n,--tg", &a->generate, 0, "model: decode of this many tokens; 0: none");
-  counts("-d,--depth", &a->depths, 0, "model: decode with this many positions in the cache");
-  counts("-b,--batch", &a->batches, 1, "model: decode of this many sequences at once");
+  constexpr int64_t kMostTokens = 1 << 24, kMostSequences = 4096;
+  counts("-p,--pp", &a->prompts, 0, kMostTokens, "model: prefill of this many tokens; 0: none");
+  counts("-n,--tg", &a->generate, 0, kMostTokens, "model: decode of this many tokens; 0: none");
+  counts("-d,--depth", &a->depths, 0, kMostTokens, "model: decode with this many positions in the cache");
+  counts("-b,--batch", &a->batches, 1, kMostSequences, "model: decode of this many sequences at once");
   c->add_option("-r,--repeats", a->repeats, "model: prompts that are timed")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

@@ -15,7 +15,8 @@ constexpr int64_t kWarm = 2;  // steps of decoding that are not counted
 
 int64_t prompt_of(const ModelTest& t) { return t.prefill ? t.tokens : std::max<int64_t>(t.depth, 1); }
 // Sequences that have their prompt go on while others read theirs; those steps are not counted.
-int64_t sampled_of(const ModelTest& t, int64_t chunk) {
+int64_t sampled_of(const ModelTest& t) {
+  const int64_t chunk = infer::EngineOptions().max_batch_tokens;
   return t.prefill ? 1 : t.tokens + (prompt_of(t) / chunk + 2) * t.batch + kWarm;
 }
 
@@ -23,7 +24,8 @@ infer::EngineOptions engine_options(const ModelTest& t, bool absorbed) {
   infer::EngineOptions o;
   o.absorbed = absorbed;
   o.max_sequences = t.batch;
-  o.max_context = prompt_of(t) + sampled_of(t, o.max_batch_tokens);
+  o.max_batch_tokens = std::max(o.max_batch_tokens, t.batch);
+  o.max_context = positions_of(t);
   return o;
 }
 
@@ -92,7 +94,7 @@ struct Runner {
   ModelRow decode(const ModelTest& t) const {
     infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
     ModelRow row{.test = t, .rates = {}, .profile = {}};
-    const int64_t sampled = sampled_of(t, infer::EngineOptions().max_batch_tokens);
+    const int64_t sampled = sampled_of(t);
     for (int64_t b = 0; b < t.batch; ++b)
       engine.add(request(t, prompt_of(t), sampled, model.config.vocab_size, static_cast<uint64_t>(b)));
     // Until every sequence takes part.
@@ -127,6 +129,8 @@ double ModelRow::deviation() const {
   for (const double r : rates) sum += (r - mean) * (r - mean);
   return rates.size() < 2 ? 0 : std::sqrt(sum / static_cast<double>(rates.size() - 1));
 }
+
+int64_t positions_of(const ModelTest& t) { return prompt_of(t) + sampled_of(t); }
 
 int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand operand,
                           const ModelBenchOptions& options) {

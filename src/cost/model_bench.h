@@ -39,6 +39,8 @@ struct ModelBenchOptions {
   int repeats = 3;  // prompts per prefill test
   bool absorbed = false;
 };
+// Positions that a test needs: sequences that have their prompt go on while others read theirs.
+int64_t positions_of(const ModelTest& test);
 // Bytes of the cache and the passes of these tests.
 int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand operand,
                           const ModelBenchOptions& options);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "model/mla.h"
 
 namespace frugal::infer {
 
@@ -28,7 +29,7 @@ int64_t arena_bytes(const ModelConfig& c, const EngineOptions& o) {
 
 int64_t Engine::memory_bytes(const ModelConfig& c, kernels::Operand operand, const EngineOptions& o) {
   return o.max_sequences * pages_of(context_of(c, o)) * model::KvCache::page_bytes(c, operand, o.absorbed) +
-         arena_bytes(c, o);
+         arena_bytes(c, o) + (o.absorbed ? model::expanding_bytes(c, operand, context_of(c, o)) : 0);
 }
 
 Engine::Engine(kernels::Ctx& ctx, model::Model& m, const EngineOptions& options)

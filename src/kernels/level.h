@@ -156,7 +156,6 @@ struct Level {
   void (*divide)(float s, const float* x, int64_t n, float* y);      // y = x / s
   float (*dot)(const float* a, const float* b, int64_t n);           // 16 lanes, folded 8, 4, 2, 1
   float (*sum_squares)(const float* x, int64_t n);
-  float (*row_sum)(const float* x, int64_t n);
   float (*row_max)(const float* x, int64_t n);
   float (*rmsnorm)(const float* x, const float* w, float eps, int64_t n, float* y);     // returns 1 / rms
   void (*rmsnorm_again)(const float* x, const float* w, float r, int64_t n, float* y);  // with its 1 / rms

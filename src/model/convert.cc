@@ -18,6 +18,7 @@ namespace frugal::model {
 namespace {
 using Json = nlohmann::ordered_json;
 constexpr int64_t kPieceElements = 4 << 20;  // 16 MiB as f32
+const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
 
 // A tensor of the source and what becomes of it.
 struct Job {
@@ -26,6 +27,7 @@ struct Job {
   TensorEntry target;
   bool is_scale = false;  // written from what the matrix before it left behind
   int64_t bits = 0;       // int8 or int4 panels
+  bool behind = false;    // panels of the weight before it: they must lie one behind the other
 };
 
 bool loses_nothing(const Param& p) {
@@ -51,6 +53,7 @@ std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, c
       jobs.push_back(
           {files.find(t.param->name), files.find(scale_name(t.param->name)), {t.name, t.dtype, t.shape}});
       jobs.back().bits = bits_of(format);
+      jobs.back().behind = t.param->row != 0;
       continue;
     }
     const Tensor* source = files.find(t.name);
@@ -68,12 +71,14 @@ std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, c
   return jobs;
 }
 
-// Ranges [first, last) of jobs that make up the shards; a matrix and its scales stay together.
+// Ranges [first, last) of jobs that make up the shards; a matrix and its scales, and panels of one weight,
+// stay together.
 std::vector<std::pair<size_t, size_t>> cut_into_shards(const std::vector<Job>& jobs, int64_t shard_bytes) {
   std::vector<std::pair<size_t, size_t>> shards;
   int64_t filled = 0;
   for (size_t i = 0; i < jobs.size();) {
-    const size_t next = i + 1 < jobs.size() && jobs[i + 1].is_scale ? i + 2 : i + 1;
+    size_t next = i + 1;
+    while (next < jobs.size() && (jobs[next].is_scale || jobs[next].behind)) ++next;
     int64_t bytes = 0;
     for (size_t k = i; k < next; ++k) bytes += jobs[k].target.bytes();
     if (shards.empty() || filled + bytes > shard_bytes) {
@@ -272,6 +277,22 @@ int64_t disk_bytes(const std::vector<Job>& jobs, const std::vector<std::pair<siz
 }
 }  // namespace
 
+namespace {
+// How many shards of the state are still there with all their bytes.
+size_t finished_shards(const std::string& directory, const ConvertState& state, const std::vector<Job>& jobs,
+                       const std::vector<std::pair<size_t, size_t>>& shards) {
+  for (size_t s = 0; s < std::min(state.shards.size(), shards.size()); ++s) {
+    const std::string file = directory + "/" + shard_name(s, shards.size());
+    std::vector<TensorEntry> entries;
+    for (size_t i = shards[s].first; i < shards[s].second; ++i) entries.push_back(jobs[i].target);
+    if (!file_exists(file) ||
+        static_cast<int64_t>(MappedFile(file).bytes().size()) != safetensors_bytes(entries, kMetadata))
+      return s;
+  }
+  return std::min(state.shards.size(), shards.size());
+}
+}  // namespace
+
 ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const std::string& to,
                             const ConvertOptions& options,
                             const std::function<void(const ConvertProgress&)>& progress) {
@@ -298,8 +319,13 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
       out.path(),
       conversion_job(from, files,
                      fmt::format("{} {}", static_cast<int>(options.format), options.shard_bytes)));
-  report.found = std::min(state.shards.size(), shards.size());
+  report.found = finished_shards(out.path(), state, jobs, shards);
+  state.shards.resize(report.found);
   if (report.found == 0) out.clear();
+  // What follows is written anew.
+  for (size_t s = report.found; s < shards.size(); ++s)
+    remove_all(out.path() + "/" + shard_name(s, shards.size()));
+  if (report.found > 0) out.keep_unfinished();
   require_disk(to, disk_bytes(jobs, shards, report.found, from, report.carried), "the converted model");
 
   Converter converter(ctx, report.bytes, progress);
@@ -318,7 +344,7 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
       continue;
     }
     state.shards.emplace_back();
-    SafetensorsWriter writer(out.path() + "/" + shard_name(s, shards.size()), entries, {{"format", "pt"}});
+    SafetensorsWriter writer(out.path() + "/" + shard_name(s, shards.size()), entries, kMetadata);
     for (size_t i = first; i < last; ++i) {
       const std::string sum = converter.write(jobs[i], &writer);
       manifest.tensors[jobs[i].target.name] = state.shards[s][jobs[i].target.name] = sum;
@@ -336,11 +362,17 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
   for (const std::string& name : report.carried)
     write_checked(out.path(), name, MappedFile(from + "/" + name).text(), &manifest);
   write_file_atomic(out.path() + "/" + kManifestName, manifest_json(manifest));
+  if (options.verify) {
+    try {
+      verify_manifest(out.path(), [&](int64_t done) {
+        if (progress) progress({"verifying", done, report.bytes});
+      });
+    } catch (...) {
+      remove_convert_state(out.path());  // nothing there is to be gone on with
+      throw;
+    }
+  }
   remove_convert_state(out.path());
-  if (options.verify)
-    verify_manifest(out.path(), [&](int64_t done) {
-      if (progress) progress({"verifying", done, report.bytes});
-    });
   out.publish();
   return report;
 }

@@ -11,15 +11,16 @@ namespace frugal::model {
 using nlohmann::json;
 
 namespace {
-std::string state_path(const std::string& directory) { return directory + "/progress.json"; }
+std::string state_path(const std::string& directory) { return directory + "/.progress.json"; }
 }  // namespace
 
 std::string conversion_job(const std::string& from, const CheckpointFiles& files,
                            const std::string& options) {
-  std::string text = options + "\n" + read_file(from + "/config.json") + "\n";
+  std::string text =
+      options + "\n" + absolute_path(from + "/.") + "\n" + read_file(from + "/config.json") + "\n";
   for (const auto& shard : files.shards()) {
     const auto changed = std::filesystem::last_write_time(shard->path()).time_since_epoch().count();
-    text += fmt::format("{} {} {}\n", shard->path(), shard->file_bytes(), changed);
+    text += fmt::format("{} {}\n", shard->file_bytes(), changed);
     for (const auto& [name, t] : shard->tensors())
       text += fmt::format("{} {} {}\n", name, dtype_name(t.dtype), to_string(t.shape));
   }

@@ -1,4 +1,4 @@
-// What an interrupted conversion has finished: OUT.writing/progress.json, so that the same call goes on
+// What an interrupted conversion has finished: OUT.writing/.progress.json, so that the same call goes on
 // behind it.
 #pragma once
 

@@ -1,7 +1,7 @@
 // KvCache: the pages of all layers. A page id names 64 positions of one sequence in every layer at once.
 // expanded: K and V of every head in the operand type; absorbed: the latent and the shared rotated key
-// as one key, whose front is the value: kv_lora_rank + qk_rope_head_dim numbers per token and layer, 70,272 bytes
-// per token for DeepSeek-V3 in bf16.
+// as one key, whose front is the value: kv_lora_rank + qk_rope_head_dim numbers per token and layer, 70,272
+// bytes per token for DeepSeek-V3 in bf16.
 #pragma once
 
 #include <vector>

@@ -108,6 +108,15 @@ void write_latents(const Pass& p, const LayerSaved& s, const float* c_kv) {
   }
 }
 
+}  // namespace
+
+int64_t expanding_bytes(const ModelConfig& c, kernels::Operand operand, int64_t positions) {
+  const int64_t numbers = c.kv_lora_rank + c.qk_rope_head_dim +
+                          c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim + c.qk_head_dim());
+  return positions * numbers * 4 + pages_for(positions) * expanded_layout(c, operand).page_bytes();
+}
+
+namespace {
 // 7 for the prompt tokens of one sequence in an absorbed cache: keys and values of all positions so far are
 // expanded again from the cached latents, so that the bits are those of training.
 void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSequence& q, LayerSaved* s) {
@@ -352,6 +361,12 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
   kernels::rmsnorm_backward(p.ctx, s.x_in, d.hidden, norm.data, s.r_in, dnorm, d.T, d.hidden, dx, d.hidden,
                             grads + norm.offset);
   p.arena.rewind(mark);
+}
+
+int64_t absorbed_bytes(const ModelConfig& c, kernels::Operand operand) {
+  return c.num_hidden_layers * c.num_attention_heads *
+         (kernels::packed_b_bytes(c.kv_lora_rank, c.qk_nope_head_dim, operand) +
+          kernels::packed_b_bytes(c.v_head_dim, c.kv_lora_rank, operand));
 }
 
 void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& c, kernels::Operand operand, const float* kv_b,

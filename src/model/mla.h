@@ -24,6 +24,10 @@ void mla_backward(const Pass& pass, const AttentionWeights& w, const Weight& nor
 
 // Packs the per-head halves of kv_b_proj that the absorbed form multiplies with. kv_b: f32 [H (nope + v),
 // kv_lora]. The panels are appended to `memory`.
+// Temporary bytes of a prompt in an absorbed cache, whose keys and values are expanded layer by layer.
+int64_t expanding_bytes(const ModelConfig& config, kernels::Operand operand, int64_t positions);
+// Bytes of what pack_absorbed() makes for all layers.
+int64_t absorbed_bytes(const ModelConfig& config, kernels::Operand operand);
 void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& config, kernels::Operand operand, const float* kv_b,
                    int64_t version, AttentionWeights* w, std::vector<AlignedPtr<std::byte>>* memory);
 

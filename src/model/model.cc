@@ -51,8 +51,8 @@ Sizes for_each_weight(const ParamTable& table, const ModelConfig& c, kernels::Op
     const int64_t panel = packed(p, c) && !mapped ? s.panel_bytes : -1;
     if (at >= 0) s.floats += w.elements();
     if (half) s.halves += w.elements();
-    // Published FP8 directories have the head in bf16.
-    const bool fp8 = mapped && c.fp8 && p.layer >= 0;
+    // Published FP8 directories have the head and the MTP module's projection in bf16.
+    const bool fp8 = mapped && c.fp8 && p.layer >= 0 && (p.layer < c.num_hidden_layers || p.in_integers);
     if (mapped)
       s.mapped_bytes +=
           kernels::packed_b_bytes(w.out, w.in, fp8 ? kernels::Operand::kFP8 : operand_of(p, c, operand));

@@ -12,6 +12,7 @@
 #include "base/safetensors_index.h"
 #include "kernels/ctx.h"
 #include "kernels/quant.h"
+#include "model/mla.h"
 
 namespace frugal::model {
 
@@ -112,7 +113,11 @@ std::optional<TensorProblem> problem_of_packed(const CheckpointFiles& files, con
   if (auto absent = problem_of_absence(files, name)) return absent;
   const Tensor& t = *files.find(name);
   const Shape expected = packed_shape(p, bits);
-  if (t.shape == expected && t.dtype == Dtype::kU8) return {};
+  if (t.shape == expected && t.dtype == Dtype::kU8) {
+    if (reinterpret_cast<uintptr_t>(t.data) % alignof(float) == 0) return {};
+    return TensorProblem{files.file_of(name), name + " does not begin at a multiple of 4 bytes",
+                         "write the directory again with `frugal quantize`"};
+  }
   return TensorProblem{files.file_of(name),
                        fmt::format("{} is {} {}, expected U8 {}", name, dtype_name(t.dtype),
                                    to_string(t.shape), to_string(expected)),
@@ -285,7 +290,8 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
   if (config.bits > 0 && (options.trainable || options.operand != kernels::Operand::kBF16))
     fail(directory, fmt::format("holds int{} weights", config.bits),
          "they serve, with bf16 for the rest; train or verify the model that they were made from");
-  require_memory(Model::memory_bytes(config, options.operand, options.trainable) + options.cache_bytes,
+  require_memory(Model::memory_bytes(config, options.operand, options.trainable) + options.cache_bytes +
+                     (options.absorbed ? absorbed_bytes(config, options.operand) : 0),
                  "the model and its cache", "use a smaller model or a shorter context");
   auto model = std::make_unique<Model>(config, options.operand, options.trainable);
   const std::vector<TensorProblem> problems = tensor_problems(files, config, model->table, directory);

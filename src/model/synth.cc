@@ -112,12 +112,13 @@ struct Filler {
   }
 };
 
-// Indices [first, last) of tensors per shard; scales stay with their matrix.
+// Indices [first, last) of tensors per shard; scales stay with their matrix, panels of one weight together.
 std::vector<std::pair<size_t, size_t>> cut(const std::vector<StoredTensor>& tensors, int64_t shard_bytes) {
   std::vector<std::pair<size_t, size_t>> shards;
   int64_t filled = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (shards.empty() || (filled + tensors[i].bytes() > shard_bytes && !tensors[i].is_scale)) {
+    const bool behind = tensors[i].is_scale || (tensors[i].dtype == Dtype::kU8 && tensors[i].param->row != 0);
+    if (shards.empty() || (filled + tensors[i].bytes() > shard_bytes && !behind)) {
       shards.emplace_back(i, i);
       filled = 0;
     }
@@ -130,6 +131,7 @@ std::vector<std::pair<size_t, size_t>> cut(const std::vector<StoredTensor>& tens
 ModelConfig stored_config(ModelConfig c, StoredFormat format) {
   c.bits = bits_of(format);
   c.fp8 = format == StoredFormat::kFP8;
+  c.ue8m0_scales = false;
   c.torch_dtype = format == StoredFormat::kF32 ? "float32" : "bfloat16";
   check_config(c, "config");
   return c;

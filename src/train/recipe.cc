@@ -217,6 +217,7 @@ void apply_setting(Recipe* r, const std::string& setting) {
 // error, as it should be.
 std::string as_ascii(const std::string& name, std::string_view text) {
   if (text::well_formed_prefix(text) != text.size()) fail(name, "is not UTF-8", "save it as UTF-8");
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
   std::string ascii;
   for (const char c : text) {
     const auto b = static_cast<unsigned char>(c);
@@ -225,8 +226,14 @@ std::string as_ascii(const std::string& name, std::string_view text) {
     else
       ascii += c;
   }
-  for (const char* escape : {"\\u0025", "\\U00000025"})
-    if (ascii.find(escape) != std::string::npos) fail(name, std::string("holds ") + escape, "write %");
+  // An escape would be taken for the percent sign of the encoding.
+  size_t backslashes = 0;
+  for (size_t i = 0; i < ascii.size(); ++i) {
+    for (const char* escape : {"u0025", "U00000025"})
+      if (backslashes % 2 == 1 && std::string_view(ascii).substr(i).starts_with(escape))
+        fail(name, std::string("holds \\") + escape, "write %");
+    backslashes = ascii[i] == '\\' ? backslashes + 1 : 0;
+  }
   return ascii;
 }
 // A string of the text that as_ascii() gave.

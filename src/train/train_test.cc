@@ -48,6 +48,7 @@ TEST(Recipe, CharactersBeyondAsciiStandInStringsAndComments) {
   EXPECT_EQ(r.sample_prompt, "\"Привет\"\" \\мир");
   EXPECT_EQ(read("sample_prompt = \"100 % \\u0416, %D0 %\"\n").sample_prompt, "100 % Ж, %D0 %");
   EXPECT_EQ(read("sample_prompt = \"\"\"a \\\n  Ж\"\"\"\n").sample_prompt, "a Ж");
+  EXPECT_EQ(read("\xef\xbb\xbfsample_prompt = \"a\\\\u0025\"\n").sample_prompt, "a\\u0025");
   for (const char* bad :
        {"steps = 3 Ж", "шаги = 3", "sample_prompt = \"a\"Ж", "steps = 0x11_00Аb", "steps = 0[\"a\xef\xbb\xbf",
         "steps = 1979-05-s;", "sample_prompt = \"\xd0\"", "sample_prompt = \"\\u0025\""})

@@ -117,11 +117,6 @@ static float dot(const float* a, const float* b, int64_t n) {
       [&](f32x16 s, int64_t i, int m) { return fma(take(a + i, m), take(b + i, m), s); });
 }
 static float sum_squares(const float* x, int64_t n) { return dot(x, x, n); }
-static float row_sum(const float* x, int64_t n) {
-  return reduce_sum(
-      n, [&](int64_t i, int m) { return take(x + i, m); },
-      [&](f32x16 s, int64_t i, int m) { return add(s, take(x + i, m)); });
-}
 static float row_max(const float* x, int64_t n) {
   const float lowest = -__builtin_inff();
   f32x16 s = load_first(x, static_cast<int>(n < 16 ? n : 16), lowest);

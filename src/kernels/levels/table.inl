@@ -19,7 +19,6 @@ static const Level kTable = {
     .divide = divide,
     .dot = dot,
     .sum_squares = sum_squares,
-    .row_sum = row_sum,
     .row_max = row_max,
     .rmsnorm = rmsnorm,
     .rmsnorm_again = rmsnorm_again,
