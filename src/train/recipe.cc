@@ -14,6 +14,7 @@ struct MalformedToml {};
 #include <toml++/toml.h>
 #pragma GCC diagnostic pop
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -216,7 +217,10 @@ void apply_setting(Recipe* r, const std::string& setting) {
 // it sees ASCII only: other bytes as %D0, and % itself as %25. Outside of strings and comments that is an
 // error, as it should be.
 std::string as_ascii(const std::string& name, std::string_view text) {
-  if (text::well_formed_prefix(text) != text.size()) fail(name, "is not UTF-8", "save it as UTF-8");
+  if (const size_t good = text::well_formed_prefix(text); good != text.size())
+    fail(fmt::format("{}:{}", name,
+                     1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(good), '\n')),
+         "is not UTF-8", "save the file as UTF-8");
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
   std::string ascii;
   for (const char c : text) {
