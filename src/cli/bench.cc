@@ -116,8 +116,9 @@ void run_floor(const Options& o) {
   kernels::Ctx ctx(o.threads);
   require_memory(train::to_allocate(train::memory_plan(recipe, 1, 0)), "a training step",
                  "lower batch or microbatch, or take a smaller model");
+  // Before the step, whose memory is to be the peak.
+  const kernels::Machine machine = kernels::measure_machine(ctx, train::operand_of(recipe));
   Step step(recipe, ctx);
-  const kernels::Machine machine = kernels::measure_machine(ctx, step.operand);
   step.run();
   step.run();
   kernels::Profile profile;

@@ -43,18 +43,15 @@ void print_json(const cost::ModelRow& r) {
   std::fflush(stdout);
 }
 void print_line(const cost::ModelRow& r) {
-  std::printf("%-18s %9.2f +- %-6.2f %12.1f %12.1f %10.2f %8.0f %%", r.test.name().c_str(), r.average(),
-              r.deviation(), r.bytes_per_token * 1e-6, r.flops_per_token * 1e-9,
-              r.floor_seconds_per_token * 1e3, 100 * r.share_of_limit());
+  std::printf("%-18s %9.2f +- %-6.2f %10.1f %12.1f %9.2f %7.0f %% %8.1f %8.0f", r.test.name().c_str(),
+              r.average(), r.deviation(), r.bytes_per_token * 1e-6, r.flops_per_token * 1e-9,
+              r.floor_seconds_per_token * 1e3, 100 * r.share_of_limit(), r.limits.machine.read_bytes * 1e-9,
+              r.limits.machine.flops * 1e-9);
   if (r.joules_measured) std::printf(" %8.3f", r.joules_per_token);
   std::printf("\n");
   std::fflush(stdout);
 }
 
-// Of the type that most of the weights have.
-kernels::Operand bound_operand(const model::ModelConfig& c, kernels::Operand operand) {
-  return c.bits > 0 ? model::integer_operand(c.bits) : operand;
-}
 }  // namespace
 
 void add_model_bench_options(CLI::App* c, ModelBenchArguments* a) {
@@ -87,22 +84,16 @@ void bench_model_directory(const std::string& path, const ModelBenchArguments& a
   const auto m = model::load_model(
       ctx, directory, {operand, false, options.absorbed, cost::model_bench_bytes(config, operand, options)});
   const double load = seconds_since(start);
-  const cost::ModelLimits all{kernels::measure_machine(ctx, bound_operand(config, operand)),
-                              kernels::measure_machine(ctx, operand).flops};
-  const kernels::Machine& limits = all.machine;
   if (!json) {
-    std::printf(
-        "%s, level %s, %d threads: reads %.1f GB/s, %.0f GFLOP/s in products of its weights; loaded in %.1f "
-        "s\n",
-        limits.cpu.c_str(), ctx.level.name, ctx.pool.size(), limits.read_bytes * 1e-9, limits.flops * 1e-9,
-        load);
-    std::printf("%s cache\n\n%-18s %19s %12s %12s %10s %10s\n", options.absorbed ? "absorbed" : "expanded",
-                "test", "tok/s", "MB/token", "GFLOP/token", "floor ms", "of limit");
+    std::printf("%s, level %s, %d threads; loaded in %.1f s; %s cache\n\n", kernels::cpu_name().c_str(),
+                ctx.level.name, ctx.pool.size(), load, options.absorbed ? "absorbed" : "expanded");
+    std::printf("%-18s %19s %10s %12s %9s %9s %17s\n", "test", "tok/s", "MB/token", "GFLOP/token", "floor ms",
+                "of limit", "at GB/s, GFLOP/s");
   }
-  cost::bench_model(ctx, *m, all, options, [&](const cost::ModelRow& r) {
+  cost::bench_model(ctx, *m, options, [&](const cost::ModelRow& r) {
     json ? print_json(r) : print_line(r);
     if (!a.profile || json) return;
-    print_profile(r.profile.rows, r.seconds, static_cast<int>(r.rates.size()), limits);
+    print_profile(r.profile.rows, r.seconds, static_cast<int>(r.rates.size()), r.limits.machine);
     std::printf("\n");
   });
 }

@@ -40,10 +40,14 @@ infer::Request request(const ModelTest& t, int64_t prompt, int64_t sampled, int6
   return r;
 }
 
+// The operand type of most of the weights.
+kernels::Operand most_of(const model::ModelConfig& c, kernels::Operand operand) {
+  return c.bits > 0 ? model::integer_operand(c.bits) : operand;
+}
+
 struct Runner {
   kernels::Ctx& ctx;
   model::Model& model;
-  const ModelLimits& limits;
   const ModelBenchOptions& options;
 
   // Runs f and adds where its time went to the row.
@@ -58,8 +62,19 @@ struct Runner {
     return seconds;
   }
 
+  ModelLimits limits() const {
+    return measure_limits(ctx, most_of(model.config, model.operand), model.operand);
+  }
+
   // tokens: of all passes of the profile.
   void finish(ModelRow* row, double tokens, EnergyMeter* meter) const {
+    row->joules_measured = meter->measured();
+    row->joules_per_token = meter->joules() / tokens;
+    const ModelLimits after = limits();
+    ModelLimits& best = row->limits;
+    best.machine.flops = std::max(best.machine.flops, after.machine.flops);
+    best.machine.read_bytes = std::max(best.machine.read_bytes, after.machine.read_bytes);
+    best.attention_flops = std::max(best.attention_flops, after.attention_flops);
     kernels::Work work;
     double arithmetic = 0;
     for (const kernels::ProfileRow& r : row->profile.rows) {
@@ -67,18 +82,16 @@ struct Runner {
       if (!products && !attention) continue;
       work.flops += r.work.flops;
       work.bytes += r.work.bytes;
-      arithmetic += r.work.flops / (products ? limits.machine.flops : limits.attention_flops);
+      arithmetic += r.work.flops / (products ? best.machine.flops : best.attention_flops);
     }
     row->flops_per_token = work.flops / tokens;
     row->bytes_per_token = work.bytes / tokens;
-    row->floor_seconds_per_token = std::max(work.bytes / limits.machine.read_bytes, arithmetic) / tokens;
-    row->joules_measured = meter->measured();
-    row->joules_per_token = meter->joules() / tokens;
+    row->floor_seconds_per_token = std::max(work.bytes / best.machine.read_bytes, arithmetic) / tokens;
   }
 
   ModelRow prefill(const ModelTest& t) const {
     infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
-    ModelRow row{.test = t, .rates = {}, .profile = {}};
+    ModelRow row{.test = t, .rates = {}, .limits = limits(), .profile = {}};
     const auto run = [&](int i) {
       engine.add(request(t, t.tokens, 1, model.config.vocab_size, static_cast<uint64_t>(i)));
       while (!engine.idle()) engine.step();
@@ -93,7 +106,7 @@ struct Runner {
 
   ModelRow decode(const ModelTest& t) const {
     infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
-    ModelRow row{.test = t, .rates = {}, .profile = {}};
+    ModelRow row{.test = t, .rates = {}, .limits = limits(), .profile = {}};
     const int64_t sampled = sampled_of(t);
     for (int64_t b = 0; b < t.batch; ++b)
       engine.add(request(t, prompt_of(t), sampled, model.config.vocab_size, static_cast<uint64_t>(b)));
@@ -130,6 +143,13 @@ double ModelRow::deviation() const {
   return rates.size() < 2 ? 0 : std::sqrt(sum / static_cast<double>(rates.size() - 1));
 }
 
+ModelLimits measure_limits(kernels::Ctx& ctx, kernels::Operand products, kernels::Operand attention) {
+  ModelLimits l{kernels::measure_machine(ctx, products), 0};
+  l.attention_flops =
+      attention == products ? l.machine.flops : kernels::measure_machine(ctx, attention).flops;
+  return l;
+}
+
 int64_t positions_of(const ModelTest& t) { return prompt_of(t) + sampled_of(t); }
 
 int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand operand,
@@ -140,9 +160,9 @@ int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand ope
   return most;
 }
 
-void bench_model(kernels::Ctx& ctx, model::Model& model, const ModelLimits& limits,
-                 const ModelBenchOptions& options, const std::function<void(const ModelRow&)>& report) {
-  Runner runner{ctx, model, limits, options};
+void bench_model(kernels::Ctx& ctx, model::Model& model, const ModelBenchOptions& options,
+                 const std::function<void(const ModelRow&)>& report) {
+  const Runner runner{ctx, model, options};
   for (const ModelTest& t : options.tests) report(t.prefill ? runner.prefill(t) : runner.decode(t));
 }
 

@@ -19,6 +19,15 @@ struct ModelTest {
   std::string name() const;  // "pp512", "tg64", "tg64@d8192", "tg64@b8"
 };
 
+// What the machine at hand can do in the model's products and, whose operands have another type, in
+// attention.
+struct ModelLimits {
+  kernels::Machine machine;
+  double attention_flops = 0;
+};
+// products: the operand type of most of the weights. About a second.
+ModelLimits measure_limits(kernels::Ctx& ctx, kernels::Operand products, kernels::Operand attention);
+
 struct ModelRow {
   ModelTest test;
   std::vector<double>
@@ -27,6 +36,7 @@ struct ModelRow {
   double floor_seconds_per_token = 0;               // max(bytes / bandwidth, operations / peaks)
   double joules_per_token = 0;
   bool joules_measured = false;
+  ModelLimits limits;        // the better of before and after the test: neighbours only ever slow them
   kernels::Profile profile;  // of the counted passes, which took `seconds`
   double seconds = 0;
   double average() const;
@@ -44,14 +54,8 @@ int64_t positions_of(const ModelTest& test);
 // Bytes of the cache and the passes of these tests.
 int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand operand,
                           const ModelBenchOptions& options);
-// What the machine at hand can do in the model's products and, whose operands have another type, in
-// attention.
-struct ModelLimits {
-  kernels::Machine machine;
-  double attention_flops = 0;
-};
 // Random tokens, greedy. After every row `report` is called.
-void bench_model(kernels::Ctx& ctx, model::Model& model, const ModelLimits& limits,
-                 const ModelBenchOptions& options, const std::function<void(const ModelRow&)>& report);
+void bench_model(kernels::Ctx& ctx, model::Model& model, const ModelBenchOptions& options,
+                 const std::function<void(const ModelRow&)>& report);
 
 }  // namespace frugal::cost

@@ -90,7 +90,7 @@ double product_flops(Ctx& ctx, Operand operand) {
 }  // namespace
 
 double read_bandwidth(Ctx& ctx) {
-  constexpr int64_t kBytes = 512 << 20, kBlock = 16384;
+  constexpr int64_t kBytes = 256 << 20, kBlock = 16384;
   const auto memory = aligned_array<float>(kBytes / 4);
   ctx.pool.parallel_for(kBytes / 4, [&](int64_t begin, int64_t end, int) {
     std::memset(memory.get() + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
