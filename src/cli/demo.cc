@@ -275,9 +275,12 @@ void run(const Options& o) {
     compare_with_compressors(*trainer);
   const train::Recipe& r = trainer->recipe();
   const double tokens = static_cast<double>(t.steps * r.batch * r.sequence_length);
+  // Measured again: others may have worked here at the start.
+  const double peak =
+      std::max(machine.flops, kernels::measure_machine(trainer->ctx(), trainer->model().operand).flops);
   print_bill({tokens, t.seconds,
-              tokens * 3 * model::forward_flops_per_token(r.model, r.sequence_length, true), machine.flops,
-              t.joules, t.measured, trainer->ctx().pool.size()});
+              tokens * 3 * model::forward_flops_per_token(r.model, r.sequence_length, true), peak, t.joules,
+              t.measured, trainer->ctx().pool.size()});
   std::fflush(stdout);
   headline(course ? fmt::format("talk to it: frugal chat {} --temperature 0", run)
                   : fmt::format("more: frugal generate {} \"your text\"", run));

@@ -225,9 +225,13 @@ void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSeq
   for (const AttentionSequence& s : sequences)  // pages are read once
     work.bytes += static_cast<double>((s.first_position + s.tokens) * args.layout.page_bytes() / kPageTokens);
   const ProfileScope timed(ctx.profile, "attention", work);
-  // One key for all heads: a block is one token with a share of its heads, as many as threads leave each.
+  // One key for all heads: a block is one token with all of them, or with a share where there are fewer
+  // tokens than threads.
   const bool by_head = args.layout.kv_heads == 1 && args.heads > 1;
-  const int64_t share = (args.heads + ctx.pool.size() - 1) / ctx.pool.size();
+  int64_t tokens = 0;
+  for (const AttentionSequence& s : sequences) tokens += s.tokens;
+  const int64_t shares = std::max<int64_t>(1, (ctx.pool.size() + tokens - 1) / std::max<int64_t>(1, tokens));
+  const int64_t share = (args.heads + shares - 1) / shares;
   const int64_t width = by_head ? std::min(round_up(share, kHeadRows), kQueryRows) : kQueryRows;
   const int64_t per_token = by_head ? (args.heads + width - 1) / width : 1;
   const auto blocks_of = [&](const AttentionSequence& s) {

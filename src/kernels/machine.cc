@@ -29,7 +29,7 @@ namespace {
 // The best of several short runs: neighbours only ever slow it down.
 double product_flops(Ctx& ctx, Operand operand) {
   constexpr int64_t kRows = kBlockRows, kK = 256, kColumns = 128;
-  constexpr int kRepeats = 40, kRuns = 6;
+  constexpr int kRepeats = 20, kRuns = 30;
   struct Work {
     std::vector<float> a, source;
     AlignedPtr<std::byte> b;
@@ -109,10 +109,11 @@ double read_bandwidth(Ctx& ctx) {
 }
 
 double fma_peak(const Level& level) {
-  constexpr int64_t kRounds = 200000;
+  constexpr int64_t kRounds = 100000;  // a millisecond or two
   volatile float sink = 0;
   double best = 0;
-  for (int run = 0; run < 3; ++run) {
+  // A neighbour may have the core for a while: many short runs, of which one is undisturbed.
+  for (int run = 0; run < 24; ++run) {
     const auto start = Clock::now();
     sink = level.fma_chain(kRounds);
     best = std::max(best, 2.0 * 16 * kRounds * level.fma_chains / since(start));

@@ -120,7 +120,7 @@ class Trainer {
   AlignedPtr<float> grads_;
   StepReport report_;  // of the last step
   std::vector<GradientGroup> gradient_groups_;
-  double peak_flops_ = 0;  // measured when a run starts
+  double peak_flops_ = 0;  // measured when a run starts, and again at validations; the highest
   RunLog log_;
   TrainerState state_;
   std::unique_ptr<CheckpointWriter> writer_;

@@ -1,10 +1,12 @@
 // What a run says of itself: lines of the log, validations, samples, the receipt.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/files.h"
 #include "base/memory.h"
 #include "infer/engine.h"
+#include "kernels/machine.h"
 #include "model/flops.h"
 #include "train/model_card.h"
 #include "train/trainer.h"
@@ -65,6 +67,9 @@ void Trainer::log_skipped(const StepReport& r, const RunView& view) {
 
 void Trainer::report_validation(const RunView& view) {
   watchdog_.phase(Track::kMain, "a validation");
+  // Shares of a peak that was measured while others worked here would be too high.
+  if (peak_flops_ > 0)
+    peak_flops_ = std::max(peak_flops_, kernels::fma_peak(ctx_.level) * ctx_.pool.size());
   const Validation v = last_validation_ = validate();
   watchdog_.phase(Track::kMain, nullptr);
   if (v.bits_per_byte == 0) return;
