@@ -35,8 +35,7 @@ void on_bus_error(int, siginfo_t* info, void*) {
     say("\nfrugal: ");
     say(m.path);
     say(": cannot be read any more: it was cut short or its disk failed while it was in use; restore the "
-        "file and "
-        "start again\n");
+        "file and start again\n");
     ::_exit(1);
   }
   // Somebody else's: die of it as before.

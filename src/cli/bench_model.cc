@@ -4,8 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/log.h"
-#include "base/memory.h"
 #include "base/progress.h"
 #include "cli/model_argument.h"
 #include "cli/profile_table.h"
@@ -51,7 +49,6 @@ void print_line(const cost::ModelRow& r) {
   std::printf("\n");
   std::fflush(stdout);
 }
-
 }  // namespace
 
 void add_model_bench_options(CLI::App* c, ModelBenchArguments* a) {

@@ -15,12 +15,12 @@
 namespace frugal::cli {
 
 namespace {
-// A template that is not implemented is no defect of the model.
+// A template that `frugal chat` refuses is no defect of the model.
 std::string chat_format(const text::Tokenizer& t) {
   try {
     return text::chat_format_name(text::chat_template(t).format);
   } catch (const Error&) {
-    return "a template that is not implemented";
+    return "a template that frugal chat does not write";
   }
 }
 

@@ -140,7 +140,8 @@ struct Level {
   void (*value_panel)(const void* keys, int64_t key_panel_bytes, int64_t first, int64_t dims, Operand,
                       void* dst);
 
-  // ---- products with integers (levels/group_products.inl) ----
+  // ---- products with weights in groups: integers in levels/group_products.inl, e4m3 in products.inl, and
+  // rounding to integers in rows.inl ----
   void (*group_sweep)(const GroupSweepArgs&);
   void (*fp8_sweep)(const Fp8SweepArgs&);
   // n numbers into whole groups of q, with a scale and the sum of q for each; limit: the largest |q|.

@@ -94,7 +94,7 @@ class Writer {
 
 [[noreturn]] void no_tools(const ChatTemplate& chat) {
   fail("chat",
-       fmt::format("tool calls and results are not implemented for {}'s template",
+       fmt::format("tool calls and results are not written for {}'s template",
                    chat_format_name(chat.format)),
        "leave them out, or use DeepSeek-V3, R1 or V3.1");
 }

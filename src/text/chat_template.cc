@@ -43,7 +43,7 @@ std::string moonshot_default(std::string_view jinja) {
   return "";
 }
 
-// "" if the template is not known to be one of a family that is not implemented.
+// The family of a template that this program does not write; "" for one that it does not know.
 const char* foreign_family(const Text& t) {
   if (t.has("DSML")) return "DeepSeek-V3.2 or V4 (DSML)";
   if (t.has("<|im_user|>") && (t.has("think>") || t.has("reasoning_content")))
@@ -93,8 +93,8 @@ ChatTemplate parse_chat_template(std::string_view jinja, const std::string& wher
   for (char& c : start)
     if (static_cast<unsigned char>(c) < ' ' || static_cast<unsigned char>(c) > '~') c = ' ';
   fail(where,
-       family.empty() ? "the chat template \"" + start + "...\" is not one that is implemented"
-                      : "the chat template of " + family + " is not implemented",
+       family.empty() ? "the chat template \"" + start + "...\" is of no family that frugal writes"
+                      : "the chat template is that of " + family + ", which frugal does not write",
        "DeepSeek-V2, V3, R1, V3.1, Moonlight and Kimi-K2 are; `frugal generate` continues plain text");
 }
 

@@ -135,8 +135,8 @@ TEST(Chat, TheTemplateTellsTheFormat) {
   refused(std::string(kV31) + "<｜DSML｜invoke", "V3.2 or V4 (DSML)");
   refused(std::string(kKimi) + "<think>", "Kimi-K2-Thinking");
   refused("{{'<|im_start|>user'}}", "ChatML");
-  refused("{{ 'Hello' }}", "\"{{ 'Hello' }}...\" is not one that is implemented");
-  refused(std::string(kR1) + "enable_thinking", "is not one that is implemented");
+  refused("{{ 'Hello' }}", "\"{{ 'Hello' }}...\" is of no family that frugal writes");
+  refused(std::string(kR1) + "enable_thinking", "is of no family that frugal writes");
 }
 
 TEST(Chat, DeepSeekV3) {
@@ -204,7 +204,7 @@ TEST(Chat, ToolsOfV3AndR1) {
         of(kV3, {{"user", "a", {{"function", "f", "{}"}}}});
       },
       "message 1 is the user's and calls");
-  expect_error([&] { of(kV2); }, "not implemented for DeepSeek-V2's template");
+  expect_error([&] { of(kV2); }, "not written for DeepSeek-V2's template");
   expect_error(
       [&] {
         said(tokenizer_with({kUserToken, kAssistantToken}), parse_chat_template(kV3, "x"), kTools, {});
@@ -228,7 +228,7 @@ TEST(Chat, Moonshot) {
   EXPECT_EQ(render_chat(t, kimi, question, {}),
             "<|im_system|>system<|im_middle|>D d<|im_end|><|im_user|>user<|im_middle|>a<|im_end|>");
   EXPECT_EQ(chat_stop_tokens(t, kimi), (std::vector<int32_t>{1, t.find_added("<|im_end|>")}));
-  expect_error([&] { encode_chat(t, kimi, kTools, {}); }, "not implemented for Moonshot's template");
+  expect_error([&] { encode_chat(t, kimi, kTools, {}); }, "not written for Moonshot's template");
   expect_error([&] { encode_chat(t, kimi, kTwoTurns, kThink); }, "Moonshot's, has no thinking");
 }
 
