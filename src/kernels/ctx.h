@@ -1,6 +1,7 @@
 // Ctx: passed first to every kernel. Thread pool, level table, scratch memory.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <memory_resource>
@@ -60,6 +61,16 @@ class Ctx {
   void reserve(int slot, int64_t bytes) {
     bytes = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(bytes)));
     for (int t = 0; t < pool.size(); ++t) scratch<std::byte>(t, slot, bytes);
+  }
+  // Every thread gets what any of them has asked for so far, so that parts which change threads need nothing
+  // new. By the thread that calls the kernels, between them.
+  void even_scratch() {
+    for (int slot = 0; slot < kSlots; ++slot) {
+      int64_t most = 0;
+      for (int t = 0; t < pool.size(); ++t)
+        most = std::max(most, buffers_[static_cast<size_t>(t * kSlots + slot)].bytes);
+      for (int t = 0; t < pool.size(); ++t) scratch<std::byte>(t, slot, most);
+    }
   }
   static constexpr int kSlots = 16;
 

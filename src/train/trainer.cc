@@ -216,6 +216,7 @@ const StepReport& Trainer::step() {
     update_router_bias(*model_, report.expert_tokens, bias_update_speed_at(recipe_, state_.step));
     group_gradient_norms(ctx_, grads_.get(), gradient_groups_, &report.grad_norms);
     load_ratios(report.expert_tokens, &report.expert_load);
+    ctx_.even_scratch();
     ++state_.step;
     state_.tokens += static_cast<double>(recipe_.batch * recipe_.sequence_length);
     state_.skipped += static_cast<int64_t>(report.skipped.size());
