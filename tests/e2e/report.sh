@@ -74,6 +74,7 @@ case_report_running() {
   train out=run steps=1000000 save_every=500000 >out 2>err &
   pid=$!
   wait_for $pid run/log.jsonl
+  until [ -s run/log.jsonl ]; do sleep 0.01; done  # it has the lock and is at work
   runs 0 "$FRUGAL" report run --out beside.html
   mentions beside.html '"state":"running"'
   kill_hard $pid
