@@ -28,7 +28,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct BenchOptions {
   std::vector<std::string> words;
   bool floor = false, profile = false, json = false;
   std::string trace;
@@ -104,7 +104,7 @@ void write_trace(const std::string& path, const kernels::Profile& profile, const
   write_file_atomic(path, nlohmann::json{{"traceEvents", events}, {"displayTimeUnit", "ms"}}.dump() + "\n");
 }
 
-void run_floor(const Options& o) {
+void run_floor(const BenchOptions& o) {
   if (o.words.empty()) throw CLI::RequiredError("recipe (a file or a preset)");
   std::vector<std::string> settings = {"data=none", "out=none"};
   settings.insert(settings.end(), o.words.begin() + 1, o.words.end());
@@ -175,7 +175,7 @@ void print_line(const cost::KernelRow& r) {
   std::fflush(stdout);
 }
 
-void run_kernels(const Options& o) {
+void run_kernels(const BenchOptions& o) {
   kernels::Ctx one(1), all(o.threads);
   if (!o.json) {
     std::printf(
@@ -192,7 +192,7 @@ void run_kernels(const Options& o) {
   std::printf("\n");
 }
 
-void run(Options& o) {
+void run_bench(BenchOptions& o) {
   if (o.floor) return run_floor(o);
   if (o.words.empty()) {
     if (o.profile)
@@ -210,7 +210,7 @@ void run(Options& o) {
 void add_bench_command(CLI::App& app) {
   CLI::App* c = app.add_subcommand(
       "bench", "measure this machine: frugal bench, frugal bench MODEL, frugal bench --floor nano");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<BenchOptions>();
   c->add_option("recipe", o->words, "model directory; with --floor a recipe, then key=value settings");
   auto* floor =
       c->add_flag("--floor", o->floor, "a training step's profile, and the least time it could take");
@@ -224,7 +224,7 @@ void add_bench_command(CLI::App& app) {
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_bench(*o); });
 }
 
 }  // namespace frugal::cli

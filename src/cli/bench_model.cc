@@ -28,7 +28,7 @@ std::vector<cost::ModelTest> tests_of(const ModelBenchArguments& a, int64_t posi
   return tests;
 }
 
-void print_json(const cost::ModelRow& r) {
+void print_model_json(const cost::ModelRow& r) {
   nlohmann::json line = {{"test", r.test.name()},
                          {"avg_ts", r.average()},
                          {"stddev_ts", r.deviation()},
@@ -40,7 +40,7 @@ void print_json(const cost::ModelRow& r) {
   std::printf("%s\n", line.dump().c_str());
   std::fflush(stdout);
 }
-void print_line(const cost::ModelRow& r) {
+void print_model_line(const cost::ModelRow& r) {
   std::printf("%-18s %9.2f +- %-6.2f %10.1f %12.1f %9.2f %7.0f %% %8.1f %8.0f", r.test.name().c_str(),
               r.average(), r.deviation(), r.bytes_per_token * 1e-6, r.flops_per_token * 1e-9,
               r.floor_seconds_per_token * 1e3, 100 * r.share_of_limit(), r.limits.machine.read_bytes * 1e-9,
@@ -88,7 +88,7 @@ void bench_model_directory(const std::string& path, const ModelBenchArguments& a
                 "of limit", "at GB/s, GFLOP/s");
   }
   cost::bench_model(ctx, *m, options, [&](const cost::ModelRow& r) {
-    json ? print_json(r) : print_line(r);
+    json ? print_model_json(r) : print_model_line(r);
     if (!a.profile || json) return;
     print_profile(r.profile.rows, r.seconds, static_cast<int>(r.rates.size()), r.limits.machine);
     std::printf("\n");

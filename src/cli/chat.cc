@@ -265,7 +265,7 @@ class Chat {
   bool shades_ = false;
 };
 
-struct Options {
+struct ChatCommand {
   std::string model, precision, thinking;
   ChatOptions chat;
   int threads = 0;
@@ -278,7 +278,7 @@ text::Thinking thinking_argument(const std::string& thinking) {
   return thinking == "on" ? text::Thinking::kOn : text::Thinking::kOff;
 }
 
-void run(Options o) {
+void run_chat(ChatCommand o) {
   infer::check_sampling(o.chat.sampling);
   if (o.chat.max_tokens < 0)
     fail("--max-tokens", fmt::format("{} is negative", o.chat.max_tokens),
@@ -306,7 +306,7 @@ void run_chat(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tok
 
 void add_chat_command(CLI::App& app) {
   CLI::App* c = app.add_subcommand("chat", "talk to a model: frugal chat MODEL");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ChatCommand>();
   o->chat.sampling.temperature = 0.6f;
   o->chat.sampling.top_p = 0.95f;
   c->add_option("model", o->model, "model directory, or run directory (its newest checkpoint)")->required();
@@ -333,7 +333,7 @@ void add_chat_command(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));
   c->footer([] { return std::string("In the chat:\n") + kHelp; });
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_chat(*o); });
 }
 
 }  // namespace frugal::cli

@@ -24,7 +24,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct ConvertOptions {
   std::string from, to, format, shard_size = "5GB", evaluate;
   int64_t evaluate_tokens = 4096;
   int threads = 0;
@@ -87,7 +87,7 @@ class View {
 };
 
 // What the new format costs on a text, in rows of 512 tokens.
-void evaluate(kernels::Ctx& ctx, const Options& o) {
+void evaluate(kernels::Ctx& ctx, const ConvertOptions& o) {
   const std::string from = model_directory(o.from);
   const text::Tokenizer tokenizer = text::Tokenizer::load(from);
   std::vector<int32_t> ids = tokenizer.encode(read_file(o.evaluate));
@@ -106,7 +106,7 @@ void evaluate(kernels::Ctx& ctx, const Options& o) {
       100 * (exp64(d.changed_nll - d.nll) - 1), d.kl, 100 * d.top1);
 }
 
-void run(const Command& command, const Options& o) {
+void run_convert(const Command& command, const ConvertOptions& o) {
   const model::ConvertOptions options{format_argument(command, o.format), size_argument(o.shard_size),
                                       o.verify};
   kernels::Ctx ctx(o.threads);
@@ -133,7 +133,7 @@ void run(const Command& command, const Options& o) {
 
 namespace {
 void add(CLI::App& app, const Command& command) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<ConvertOptions>();
   CLI::App* c = app.add_subcommand(command.name, command.what);
   c->add_option("in", o->from, "model or run directory")->required();
   c->add_option("out", o->to, "directory to write; must not exist")->required();
@@ -152,7 +152,7 @@ void add(CLI::App& app, const Command& command) {
         ->capture_default_str()
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   }
-  c->callback([&command, o] { run(command, *o); });
+  c->callback([&command, o] { run_convert(command, *o); });
 }
 }  // namespace
 

@@ -13,12 +13,12 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct DataBuildOptions {
   data::ShardBuild build;
   std::string tokenizer, dedupe = "none";
 };
 
-void run(Options o) {
+void run_data_build(DataBuildOptions o) {
   o.build.corpus.dedupe = data::parse_dedupe(o.dedupe);
   const text::Tokenizer tokenizer = text::Tokenizer::load(o.tokenizer);
   const data::ShardBuildResult r = data::build_shards(o.build, tokenizer);
@@ -42,7 +42,7 @@ void add_data_build_command(CLI::App& data) {
       "build",
       "tokenise texts into shards on disk, for corpora that memory does not hold; the same command "
       "goes on after an interruption");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataBuildOptions>();
   c->add_option("DATA", o->build.data,
                 "text or .jsonl files, also .gz and .zst; folders; - for standard input")
       ->required();
@@ -71,7 +71,7 @@ void add_data_build_command(CLI::App& data) {
                 "a shard ends with the document that reaches this size")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 32))
       ->capture_default_str();
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_data_build(*o); });
 }
 
 }  // namespace frugal::cli

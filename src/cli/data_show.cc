@@ -18,7 +18,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct DataShowOptions {
   std::vector<std::string> words;
   std::string tokenizer, recipe = "nano";
   int64_t rows = 3, row = -1;
@@ -33,7 +33,7 @@ bool is_setting(const std::string& word) {
   return false;
 }
 
-train::Recipe recipe_of(const Options& o) {
+train::Recipe recipe_of(const DataShowOptions& o) {
   std::vector<std::string> settings, data;
   for (const std::string& w : o.words) (is_setting(w) ? settings : data).push_back(w);
   train::Recipe r = train::load_recipe(o.recipe, settings);
@@ -188,7 +188,7 @@ void print_summary(const train::RunData& run, int64_t length) {
       100 * static_cast<double>(count(cut)) / documents);
 }
 
-void run(const Options& o) {
+void run_data_show(const DataShowOptions& o) {
   const train::Recipe recipe = recipe_of(o);
   const train::RunData data = train::load_run_data(recipe, recipe.tokenizer);
   const int64_t rows = data.loader->rows();
@@ -205,7 +205,7 @@ void run(const Options& o) {
 void add_data_show_command(CLI::App& data) {
   CLI::App* c = data.add_subcommand(
       "show", "print how documents are cut, packed and masked, as `frugal train` would see them");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DataShowOptions>();
   c->add_option("DATA", o->words, "files, folders, shards; and key=value settings as of `frugal train`")
       ->required();
   c->add_option("--tokenizer", o->tokenizer,
@@ -216,7 +216,7 @@ void add_data_show_command(CLI::App& data) {
       ->capture_default_str();
   c->add_option("--row", o->row, "only this row, counted from 0")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_data_show(*o); });
 }
 
 }  // namespace frugal::cli

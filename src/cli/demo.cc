@@ -32,7 +32,7 @@ constexpr double kQuizSeconds = 20, kShowSeconds = 30;
 constexpr double kQuizShare = 0.05;      // of the time, about
 constexpr uint64_t kQuizSeed = 7000000;  // not the exam's questions
 
-struct Options {
+struct DemoOptions {
   std::vector<std::string> paths;
   std::string run, recipe;
   double minutes = 10;
@@ -93,7 +93,7 @@ kernels::Machine introduce_machine(kernels::Ctx& ctx, kernels::Operand operand) 
 }
 
 // The course for this run: written once, so that the run can be resumed and looked at.
-void write_course(const Options& o, const std::string& path) {
+void write_course(const DemoOptions& o, const std::string& path) {
   const auto start = std::chrono::steady_clock::now();
   write_file_atomic(path, data::course_text(static_cast<uint64_t>(o.seed), o.documents));
   info("course      {} questions with worked answers of {} kinds in {:.1f} s: {}", o.documents,
@@ -176,7 +176,7 @@ Trained train_watched(train::Trainer& trainer, const kernels::Machine& machine, 
   return t;
 }
 
-void examine(train::Trainer& trainer, const Options& o, const std::string& run,
+void examine(train::Trainer& trainer, const DemoOptions& o, const std::string& run,
              const std::string& course_file) {
   headline(fmt::format("exam: {} questions that the course never asks, answered greedily, marked by a solver",
                        o.questions));
@@ -224,7 +224,7 @@ void compare_with_compressors(train::Trainer& trainer) {
               format_count(static_cast<double>(trainer.model().table.elements) * 4).c_str());
 }
 
-void run(const Options& o) {
+void run_demo(const DemoOptions& o) {
   if (!(o.minutes > 0 && o.minutes <= 10000))
     fail("--minutes", fmt::format("{} is out of range", o.minutes), "use 0.1 to 10000");
   const bool course = o.paths.empty();
@@ -295,7 +295,7 @@ void run(const Options& o) {
 void add_demo_command(CLI::App& app) {
   CLI::App* c = app.add_subcommand(
       "demo", "train a small model in ten minutes while you watch, examine it, talk to it");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<DemoOptions>();
   c->add_option("paths", o->paths, "your own text: files or folders; none: frugal's course of questions");
   c->add_option("--minutes", o->minutes, "how long to train")->capture_default_str();
   c->add_option("--run", o->run, "run directory; default runs/demo or runs/text");
@@ -313,7 +313,7 @@ void add_demo_command(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));
   c->add_flag("--no-chat", o->no_chat, "do not start a chat at the end");
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_demo(*o); });
 }
 
 }  // namespace frugal::cli

@@ -20,7 +20,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct EvalOptions {
   std::string model, tasks = "course", nearest, log;
   int64_t limit = 2000, parallel = 64;
   uint64_t seed = 1;
@@ -40,7 +40,7 @@ void write_log(const std::string& path, const std::vector<eval::ExamAnswer>& ans
   write_file_atomic(path, text);
 }
 
-void run(const Options& o) {
+void run_eval(const EvalOptions& o) {
   if (o.tasks != "course") fail("--tasks", "'" + o.tasks + "' is not known", "there is one so far: course");
   kernels::Ctx ctx(o.threads);
   const model::ModelConfig config = model::load_config(model_directory(o.model));
@@ -72,7 +72,7 @@ void run(const Options& o) {
 
 void add_eval_command(CLI::App& app) {
   CLI::App* c = app.add_subcommand("eval", "examine a model: frugal eval MODEL --tasks course");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<EvalOptions>();
   c->add_option("model", o->model, "model directory, or run directory (its newest checkpoint)")->required();
   c->add_option("--tasks", o->tasks, "course: held-out questions of `frugal data course`")
       ->capture_default_str();
@@ -87,7 +87,7 @@ void add_eval_command(CLI::App& app) {
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_eval(*o); });
 }
 
 }  // namespace frugal::cli

@@ -19,7 +19,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct GenerateOptions {
   std::string model, prompt, attention, precision;
   infer::SamplingParams sampling;
   int64_t max_tokens = 256, context = 0;
@@ -56,7 +56,7 @@ class StopFilter {
   std::string held_;
 };
 
-infer::Request make_request(const Options& o, const model::ModelConfig& config,
+infer::Request make_request(const GenerateOptions& o, const model::ModelConfig& config,
                             const text::Tokenizer& tokenizer, const std::string& prompt) {
   infer::Request request;
   // A self-trained model saw BOS before every document; a published one says so in tokenizer_config.json.
@@ -77,7 +77,7 @@ void emit(const std::string& text) {
          "free disk space or write elsewhere");
 }
 
-void run(const Options& o) {
+void run_generate(const GenerateOptions& o) {
   const std::string directory = model_directory(o.model);
   infer::check_sampling(o.sampling);
   if (o.max_tokens < 0)
@@ -146,7 +146,7 @@ void run(const Options& o) {
 
 void add_generate_command(CLI::App& app) {
   CLI::App* c = app.add_subcommand("generate", "continue a text: frugal generate MODEL \"Once upon a time\"");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<GenerateOptions>();
   o->sampling.temperature = 0.8f;
   o->sampling.top_p = 0.95f;
   c->add_option("model", o->model, "model directory, or run directory (its newest checkpoint)")->required();
@@ -177,7 +177,7 @@ void add_generate_command(CLI::App& app) {
   c->add_flag("--ignore-eos", o->ignore_eos, "go on after the end-of-text token");
   c->add_flag("--json", o->json, "one JSON object per token: id and log-probability");
   c->add_flag("-q,--quiet", o->quiet, "do not repeat the prompt");
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_generate(*o); });
 }
 
 }  // namespace frugal::cli

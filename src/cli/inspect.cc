@@ -12,7 +12,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct InspectOptions {
   std::string model;
   bool json = false, verify = false;
 };
@@ -25,7 +25,7 @@ void verify(const ModelFacts& f) {
   });
 }
 
-void run(const Options& o) {
+void run_inspect(const InspectOptions& o) {
   const ModelFacts f = gather_model_facts(o.model);
   std::fputs((o.json ? facts_as_json(f) : facts_as_text(f)).c_str(), stdout);
   std::fflush(stdout);
@@ -39,13 +39,13 @@ void run(const Options& o) {
 }  // namespace
 
 void add_inspect_command(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<InspectOptions>();
   CLI::App* c = app.add_subcommand(
       "inspect", "what a model is, what its files hold and whether it fits in this machine");
   c->add_option("model", o->model, "model or run directory, config.json, recipe or preset")->required();
   c->add_flag("--json", o->json, "one JSON object");
   c->add_flag("--verify", o->verify, "read all weights and compare them with manifest.json");
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_inspect(*o); });
 }
 
 }  // namespace frugal::cli

@@ -31,7 +31,7 @@ kernels::Operand operand_argument(const std::string& precision, const model::Mod
 void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig& config,
                      const std::string& directory) {
   if (tokenizer.vocab_size() > config.vocab_size)
-    fail(directory + "/tokenizer.json",
+    fail(text::Tokenizer::find(directory),
          fmt::format("{} tokens exceed the model's vocab_size of {}", tokenizer.vocab_size(),
                      config.vocab_size),
          "use the model's own tokenizer");

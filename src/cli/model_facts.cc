@@ -93,7 +93,7 @@ ModelFacts from_directory(const std::string& directory) {
   f.config = model::load_config(directory);
   if (model::CheckpointFiles::exist(directory)) add_weights(directory, &f);
   f.checksums = file_exists(directory + "/" + model::kManifestName);
-  if (file_exists(directory + "/tokenizer.json")) f.tokenizer = tokenizer_facts(directory, f.config);
+  if (!text::Tokenizer::find(directory).empty()) f.tokenizer = tokenizer_facts(directory, f.config);
   f.training = training_facts(directory);
   return f;
 }

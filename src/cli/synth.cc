@@ -15,7 +15,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct SynthOptions {
   std::string config, out, format = "bf16";
   std::vector<std::string> settings;
   uint64_t seed = 1;
@@ -23,7 +23,7 @@ struct Options {
 };
 
 // A config.json, a directory that holds one, or a preset or recipe with settings.
-model::ModelConfig config_argument(const Options& o) {
+model::ModelConfig config_argument(const SynthOptions& o) {
   const bool directory = is_directory(o.config);
   if (directory || o.config.ends_with(".json")) {
     if (!o.settings.empty())
@@ -36,7 +36,7 @@ model::ModelConfig config_argument(const Options& o) {
   return train::load_recipe(o.config, settings).model;
 }
 
-void run(const Options& o) {
+void run_synth(const SynthOptions& o) {
   const model::StoredFormat format = stored_format("--format", o.format);
   const model::ModelConfig config = config_argument(o);
   kernels::Ctx ctx(o.threads);
@@ -60,7 +60,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_synth_command(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<SynthOptions>();
   CLI::App* c =
       app.add_subcommand("synth", "write a checkpoint of any shape with random weights, to measure on");
   c->add_option("config", o->config, "config.json, or a preset such as moonlight-16b")->required();
@@ -71,7 +71,7 @@ void add_synth_command(CLI::App& app) {
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_synth(*o); });
 }
 
 }  // namespace frugal::cli

@@ -20,7 +20,7 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct TrainOptions {
   std::string resume;
   bool dry_run = false;
   std::vector<std::string> words;
@@ -98,7 +98,7 @@ void dry_run(const train::Recipe& recipe) {
   require_disk(recipe.out, train::most_checkpoints(recipe) * bytes, "the run's checkpoints");
 }
 
-void run(Options o) {
+void run_train(TrainOptions o) {
   if (!o.resume.empty()) {
     if (o.dry_run) fail("--dry-run", "does not go with --resume", "leave one of them out");
     if (!run_watched(*train::Trainer::resume(o.resume, o.words))) throw ExitStatus{kInterrupted};
@@ -119,12 +119,12 @@ void run(Options o) {
 void add_train_command(CLI::App& app) {
   CLI::App* c =
       app.add_subcommand("train", "pre-train a model on text: frugal train nano data=book.txt out=runs/book");
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<TrainOptions>();
   c->add_option("recipe", o->words, "RECIPE (file or preset), then key=value settings");
   c->add_option("--resume", o->resume, "continue the run in this directory");
   c->add_flag("--dry-run", o->dry_run, "print the resolved recipe and the plan, then stop");
   c->footer(keys_help);
-  c->callback([o] { run(*o); });
+  c->callback([o] { run_train(*o); });
 }
 
 }  // namespace frugal::cli

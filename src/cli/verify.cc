@@ -12,13 +12,13 @@
 namespace frugal::cli {
 
 namespace {
-struct Options {
+struct VerifyOptions {
   std::vector<std::string> directories;
   int threads = 0;
   bool json = false, quiet = false, signature = false;
 };
 
-void run(const Options& o) {
+void run_verify(const VerifyOptions& o) {
   kernels::Ctx ctx(o.threads);
   if (o.signature) std::fputs((eval::signature(ctx) + "\n").c_str(), stdout);
   if (o.directories.empty()) return;
@@ -38,7 +38,7 @@ void run(const Options& o) {
 }  // namespace
 
 void add_verify_command(CLI::App& app) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<VerifyOptions>();
   CLI::App* command = app.add_subcommand("verify", "Run golden data through this build on this machine");
   command->add_option("DIR", o->directories,
                       "Directories of golden data, or directories of such directories");
@@ -49,7 +49,7 @@ void add_verify_command(CLI::App& app) {
   command->add_flag("--signature", o->signature, "Print the signature of this build's numerics");
   command->callback([o] {
     if (o->directories.empty() && !o->signature) throw CLI::RequiredError("DIR or --signature");
-    run(*o);
+    run_verify(*o);
   });
 }
 

@@ -166,7 +166,7 @@ ShardManifest parse_manifest(std::string_view text, const std::string& name) {
 }
 
 uint64_t tokenizer_hash(const text::Tokenizer& tokenizer) {
-  const uint64_t first = XXH3_64bits(tokenizer.json().data(), tokenizer.json().size());
+  const uint64_t first = XXH3_64bits(tokenizer.vocabulary_file().data(), tokenizer.vocabulary_file().size());
   return XXH3_64bits_withSeed(tokenizer.config_json().data(), tokenizer.config_json().size(), first);
 }
 

@@ -97,6 +97,24 @@ TEST(IntegerProducts, EqualTheRestatementAtEveryLevel) {
   }
 }
 
+// The largest sums that a group can have, of either sign.
+TEST(IntegerProducts, TheLargestNumbersDoNotOverflow) {
+  const int64_t m = 5, n = 64, k = 256;
+  std::vector<float> x(static_cast<size_t>(m * k)), w(static_cast<size_t>(n * k));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = i / static_cast<size_t>(k) % 2 ? -127.0f : 127.0f;
+  for (size_t i = 0; i < w.size(); ++i) w[i] = i / static_cast<size_t>(k) % 3 ? 7.0f : -7.0f;
+  for (const Operand operand : kIntegers) {
+    const std::vector<float> want = restated(x, w, m, n, k, operand);
+    for (const std::string& level : available_levels()) {
+      Ctx ctx(1, level_by_name(level));
+      const Packed b(ctx, w, n, k, operand);
+      std::vector<float> c(want.size(), NAN);
+      gemm(ctx, {x.data(), k, nullptr, m, b.matrix.forward(), c.data(), n}, Accumulate::kStore);
+      EXPECT_TRUE(test::same_bits(c, want)) << level << ", operand " << static_cast<int>(operand);
+    }
+  }
+}
+
 TEST(IntegerProducts, ARowDoesNotDependOnItsNeighbours) {
   const int64_t m = 50, n = 70, k = 384;
   Ctx ctx(2);

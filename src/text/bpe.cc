@@ -93,7 +93,8 @@ const MergeTable::Entry* MergeTable::find(int32_t left, int32_t right) const {
 }
 
 Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable,
-         const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids, bool ignore_merges)
+         const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids, bool ignore_merges,
+         bool rank_by_result)
     : number_(next_number()),
       tokens_(std::move(tokens)),
       slots_(table_size(tokens_.size())),
@@ -101,12 +102,13 @@ Bpe::Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable,
       byte_ids_(byte_ids),
       ignore_merges_(ignore_merges) {
   merges_.reserve(merges.size());
-  results_.reserve(merges.size());
-  for (size_t rank = 0; rank < merges.size(); ++rank) {
-    const Merge& merge = merges[rank];
-    const bool is_new = merges_.insert(merge.left, merge.right, static_cast<int32_t>(rank), merge.result);
-    FRUGAL_ASSERT(is_new, "merge {} occurs twice", rank);
-    results_.push_back(merge.result);
+  results_.resize(rank_by_result ? tokens_.size() : merges.size());
+  for (size_t i = 0; i < merges.size(); ++i) {
+    const Merge& merge = merges[i];
+    const int32_t rank = rank_by_result ? merge.result : static_cast<int32_t>(i);
+    const bool is_new = merges_.insert(merge.left, merge.right, rank, merge.result);
+    FRUGAL_ASSERT(is_new, "merge {} occurs twice", i);
+    results_[static_cast<size_t>(rank)] = merge.result;
   }
   for (size_t pair = 0; pair < byte_ranks_.size(); ++pair) {
     const MergeTable::Entry* entry = merges_.find(byte_ids_[pair >> 8], byte_ids_[pair & 0xFF]);

@@ -73,9 +73,10 @@ class Bpe {
   // tokens: the bytes of each id; ids for which `mergeable` is false are no part of the byte-level vocabulary
   // (gaps, added tokens) and encode() never gives them. merges must be free of duplicates and name mergeable
   // ids; byte_ids is the id of each single byte. ignore_merges: a piece that is a token is that token,
-  // whatever the merges would make of it (a field of tokenizer.json's model).
+  // whatever the merges would make of it (a field of tokenizer.json's model). rank_by_result: the rank of a
+  // merge is not its place in the list but the id of its result, as in tiktoken, so that several may share it.
   Bpe(std::vector<std::string> tokens, const std::vector<bool>& mergeable, const std::vector<Merge>& merges,
-      const std::array<int32_t, 256>& byte_ids, bool ignore_merges);
+      const std::array<int32_t, 256>& byte_ids, bool ignore_merges, bool rank_by_result = false);
 
   // Appends the ids of one piece: of all adjacent pairs the one with the lowest rank merges first, the
   // leftmost if there are several, until none is left. May be called from several threads, each with a cache

@@ -9,12 +9,15 @@
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/pretokenizer.h"
+#include "text/tiktoken.h"
 #include "text/tokenizer_json.h"
 #include "text/utf8.h"
 
 namespace frugal::text {
 
 namespace {
+constexpr const char* kTokenizerJson = "tokenizer.json";
+
 std::vector<AddedToken> with_normalized(const std::vector<AddedToken>& tokens, bool normalized) {
   std::vector<AddedToken> chosen;
   std::ranges::copy_if(tokens, std::back_inserter(chosen),
@@ -29,14 +32,15 @@ int32_t id_of(const TokenizerSpec& spec, const std::string& token, const std::st
   }
   const auto found = std::ranges::find(spec.tokens, token);
   if (found == spec.tokens.end()) {
-    fail(where, fmt::format("\"{}\" is not in the vocabulary", token), "name a token of tokenizer.json");
+    fail(where, fmt::format("\"{}\" is not in the vocabulary", token), "name a token of the tokenizer");
   }
   return static_cast<int32_t>(found - spec.tokens.begin());
 }
 }  // namespace
 
 struct Tokenizer::Data {
-  std::string json, config_json, chat_template_file;
+  std::string file;  // its name
+  std::string contents, config_json, chat_template_file;
   std::string chat_template;
   Bpe bpe;
   PreTokenizer pre_tokenizer;
@@ -49,7 +53,8 @@ struct Tokenizer::Data {
   bool add_bos = false, add_eos = false;
 
   explicit Data(const TokenizerSpec& spec)
-      : bpe(spec.tokens, spec.mergeable, spec.merges, spec.byte_ids, spec.ignore_merges),
+      : bpe(spec.tokens, spec.mergeable, spec.merges, spec.byte_ids, spec.ignore_merges,
+            spec.rank_by_result),
         pre_tokenizer(spec.stages),
         raw(with_normalized(spec.added, false)),
         normalized(with_normalized(spec.added, true)),
@@ -59,11 +64,12 @@ struct Tokenizer::Data {
   }
 };
 
-Tokenizer Tokenizer::parse(std::string_view json, const std::string& name, std::string_view config_json,
-                           const std::string& config_name, std::string_view chat_template_file) {
-  const TokenizerSpec spec = parse_tokenizer_json(json, name);
+Tokenizer Tokenizer::build(const TokenizerSpec& spec, const char* file, std::string_view contents,
+                           std::string_view config_json, const std::string& config_name,
+                           std::string_view chat_template_file) {
   auto data = std::make_shared<Data>(spec);
-  data->json = json;
+  data->file = file;
+  data->contents = contents;
   data->config_json = config_json;
   if (!config_json.empty()) {
     const TokenizerConfig config = parse_tokenizer_config(config_json, config_name);
@@ -78,14 +84,39 @@ Tokenizer Tokenizer::parse(std::string_view json, const std::string& name, std::
   return Tokenizer(std::move(data));
 }
 
+Tokenizer Tokenizer::parse(std::string_view json, const std::string& name, std::string_view config_json,
+                           const std::string& config_name, std::string_view chat_template_file) {
+  return build(parse_tokenizer_json(json, name), kTokenizerJson, json, config_json, config_name,
+               chat_template_file);
+}
+
+Tokenizer Tokenizer::parse_tiktoken(std::string_view ranks, const std::string& name,
+                                    std::string_view config_json, const std::string& config_name,
+                                    std::string_view chat_template_file) {
+  return build(text::parse_tiktoken(ranks, name, config_json, config_name), kTiktokenFile, ranks, config_json,
+               config_name, chat_template_file);
+}
+
+std::string Tokenizer::find(const std::string& directory) {
+  for (const char* name : {kTokenizerJson, kTiktokenFile}) {
+    const std::string path = (std::filesystem::path(directory) / name).string();
+    if (file_exists(path)) return path;
+  }
+  return "";
+}
+
 Tokenizer Tokenizer::load(const std::string& path) {
   const std::filesystem::path given(path);
-  const std::filesystem::path file = is_directory(path) ? given / "tokenizer.json" : given;
+  std::string found = path;
+  if (is_directory(path)) found = find(path);
+  if (found.empty()) found = (given / kTokenizerJson).string();  // whose absence is then reported
+  const std::filesystem::path file(found);
   const std::string config = (file.parent_path() / "tokenizer_config.json").string();
   const std::string jinja = (file.parent_path() / "chat_template.jinja").string();
-  const MappedFile json(file.string());
-  return parse(json.text(), file.string(), file_exists(config) ? read_file(config) : "", config,
-               file_exists(jinja) ? read_file(jinja) : "");
+  const MappedFile contents(file.string());
+  return (file.extension() == ".model" ? parse_tiktoken : parse)(
+      contents.text(), file.string(), file_exists(config) ? read_file(config) : "", config,
+      file_exists(jinja) ? read_file(jinja) : "");
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
@@ -129,9 +160,9 @@ bool Tokenizer::add_bos_token() const { return data_->add_bos; }
 bool Tokenizer::add_eos_token() const { return data_->add_eos; }
 const std::string& Tokenizer::chat_template() const { return data_->chat_template; }
 int64_t Tokenizer::file_bytes() const {
-  return static_cast<int64_t>(json().size() + config_json().size() + data_->chat_template_file.size());
+  return static_cast<int64_t>(vocabulary_file().size() + config_json().size() + data_->chat_template_file.size());
 }
-const std::string& Tokenizer::json() const { return data_->json; }
+const std::string& Tokenizer::vocabulary_file() const { return data_->contents; }
 const std::string& Tokenizer::config_json() const { return data_->config_json; }
 
 bool Tokenizer::has_token(int32_t id) const {
@@ -158,7 +189,7 @@ int32_t Tokenizer::find_added(std::string_view token) const {
 void Tokenizer::save(const std::string& directory) const {
   make_directories(directory);
   const std::filesystem::path folder(directory);
-  write_file_atomic((folder / "tokenizer.json").string(), data_->json);
+  write_file_atomic((folder / data_->file).string(), data_->contents);
   if (!data_->config_json.empty()) {
     write_file_atomic((folder / "tokenizer_config.json").string(), data_->config_json);
   }

@@ -1,6 +1,6 @@
-// Byte-level BPE tokenizers in Hugging Face's format (tokenizer.json), as DeepSeek-V3 and GPT-2 have them:
-// the same ids as Hugging Face's tokenizers library for the same text, or an Error when the file asks for
-// something that is not implemented.
+// Byte-level BPE tokenizers in Hugging Face's format (tokenizer.json), as DeepSeek-V3 and GPT-2 have them, or in
+// Moonlight's and Kimi-K2's (tiktoken.model): the same ids as Hugging Face's tokenizers library or tiktoken for
+// the same text, or an Error when the file asks for something that is not implemented.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,12 @@
 
 namespace frugal::text {
 
+struct TokenizerSpec;
+
 // Immutable; copies share their data. All const functions may be called from several threads at once.
 class Tokenizer {
  public:
-  // path: tokenizer.json or the directory that holds it. BOS, EOS and add_bos_token come from the
+  // path: tokenizer.json, tiktoken.model or the directory that holds one of them. BOS, EOS and add_bos_token come from the
   // tokenizer_config.json beside it, if there is one, and the chat template from there or, before that, from
   // chat_template.jinja. Throws Error (missing, malformed, not implemented).
   static Tokenizer load(const std::string& path);
@@ -24,6 +26,12 @@ class Tokenizer {
   static Tokenizer parse(std::string_view json, const std::string& name, std::string_view config_json = {},
                          const std::string& config_name = "tokenizer_config.json",
                          std::string_view chat_template_file = {});
+  // The same for tiktoken.model, whose special tokens are in config_json.
+  static Tokenizer parse_tiktoken(std::string_view ranks, const std::string& name, std::string_view config_json,
+                                  const std::string& config_name = "tokenizer_config.json",
+                                  std::string_view chat_template_file = {});
+  // The file of a directory that load() reads; "" if there is none.
+  static std::string find(const std::string& directory);
 
   // Token ids of `text`. BOS and EOS are never added. With parse_special, added tokens written in the text
   // become their ids (also inside text that comes from a user: pass false for untrusted text).
@@ -51,18 +59,21 @@ class Tokenizer {
   int32_t find_added(
       std::string_view token) const;  // id of an added token ("<｜User｜>"), -1 if there is none
 
-  // Writes tokenizer.json, tokenizer_config.json and chat_template.jinja, creating the directory. Files that
+  // Writes tokenizer.json or tiktoken.model, tokenizer_config.json and chat_template.jinja, creating the directory. Files that
   // were loaded are written back byte for byte.
   void save(const std::string& directory) const;
 
   // The files' contents.
-  const std::string& json() const;
+  const std::string& vocabulary_file() const;  // tokenizer.json or tiktoken.model
   const std::string& config_json() const;  // "" when there is none
   int64_t file_bytes() const;
 
  private:
   friend class StreamDecoder;
   struct Data;
+  static Tokenizer build(const TokenizerSpec& spec, const char* file, std::string_view contents,
+                         std::string_view config_json, const std::string& config_name,
+                         std::string_view chat_template_file);
   explicit Tokenizer(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
   void append_bytes(int32_t id, bool skip_special, std::string* out) const;
 

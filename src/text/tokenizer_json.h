@@ -26,7 +26,7 @@ struct TokenizerSpec {
   std::vector<bool> mergeable;      // by id: a token of byte-level symbols
   std::vector<Merge> merges;
   std::array<int32_t, 256> byte_ids;
-  bool ignore_merges = false;
+  bool ignore_merges = false, rank_by_result = false;  // Bpe
   std::vector<SplitStage> stages;
   std::vector<AddedToken> added;
 };

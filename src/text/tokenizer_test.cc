@@ -141,7 +141,7 @@ TEST(Tokenizer, IllFormedBytesArePiecesOfTheirOwn) {
 Ids naive_encode(const Tokenizer& tokenizer, const std::string& piece) {
   std::map<std::pair<std::string, std::string>, size_t> ranks;
   std::map<std::string, int32_t> ids;
-  const std::vector<std::string> merges = json::parse(tokenizer.json()).at("model").at("merges");
+  const std::vector<std::string> merges = json::parse(tokenizer.vocabulary_file()).at("model").at("merges");
   for (const std::string& merge : merges) {
     const size_t space = merge.find(' ');
     ranks.emplace(std::pair(merge.substr(0, space), merge.substr(space + 1)), ranks.size());
@@ -198,7 +198,7 @@ TEST(Tokenizer, TokenizersInTurnKeepTheirOwnIds) {
 
 TEST(Tokenizer, ThreadsEncodeAtOnce) {
   // A copy of its own, so that no other test has warmed it up.
-  const Tokenizer tokenizer = Tokenizer::parse(small().json(), "test", small().config_json());
+  const Tokenizer tokenizer = Tokenizer::parse(small().vocabulary_file(), "test", small().config_json());
   const Ids expected = small().encode(kText);
   std::vector<std::thread> threads;
   std::vector<int> equal(4, 0);
@@ -231,7 +231,7 @@ TEST(Tokenizer, SpecialTokens) {
 }
 
 TEST(Tokenizer, LongestOfTheLeftmostAddedTokens) {
-  json j = json::parse(small().json());
+  json j = json::parse(small().vocabulary_file());
   const int32_t n = small().vocab_size();
   int32_t id = n;
   for (const char* content : {"[a", "[ab]", "b]x", "(("}) {
@@ -335,7 +335,7 @@ TEST(Tokenizer, MissingFilesAreErrors) {
 
 TEST(Tokenizer, TokenizerConfig) {
   const auto with = [](const std::string& config) {
-    return Tokenizer::parse(small().json(), "t", config, "config");
+    return Tokenizer::parse(small().vocabulary_file(), "t", config, "config");
   };
   EXPECT_EQ(with(R"({"eos_token": {"content": "<｜User｜>"}})").eos_id(), small().find_added("<｜User｜>"));
   EXPECT_EQ(with(R"({"bos_token": null, "add_bos_token": null})").bos_id(), -1);
@@ -346,7 +346,7 @@ TEST(Tokenizer, TokenizerConfig) {
 }
 
 TEST(Tokenizer, MergesAsPairs) {
-  json j = json::parse(small().json());
+  json j = json::parse(small().vocabulary_file());
   for (json& merge : j["model"]["merges"]) {
     const std::string text = merge;
     const size_t space = text.find(' ');
@@ -356,7 +356,7 @@ TEST(Tokenizer, MergesAsPairs) {
 }
 
 TEST(Tokenizer, IgnoreMergesTakesWholePieces) {
-  json j = json::parse(small().json());
+  json j = json::parse(small().vocabulary_file());
   const int32_t id = small().vocab_size();
   j["model"]["vocab"]["qzqz"] = id;  // no merge leads there
   const Tokenizer by_merges = Tokenizer::parse(j.dump(), "test");
@@ -368,7 +368,7 @@ TEST(Tokenizer, IgnoreMergesTakesWholePieces) {
 
 TEST(Tokenizer, OtherPreTokenizers) {
   const auto pieces_with = [](const json& pre_tokenizer, const std::string& text) {
-    json j = json::parse(small().json());
+    json j = json::parse(small().vocabulary_file());
     int32_t id = small().vocab_size();
     j["model"]["ignore_merges"] = true;
     for (const char* word : {"77", "7!", "!!", "777", "7777"}) j["model"]["vocab"][word] = id++;
@@ -391,7 +391,7 @@ TEST(Tokenizer, OtherPreTokenizers) {
 }
 
 TEST(Tokenizer, GapsInTheIdsAreFine) {
-  json j = json::parse(small().json());
+  json j = json::parse(small().vocabulary_file());
   j["added_tokens"].push_back({{"id", 1000}, {"content", "<｜far｜>"}});
   const Tokenizer t = Tokenizer::parse(j.dump(), "test");
   EXPECT_EQ(t.vocab_size(), 1001);
@@ -508,7 +508,7 @@ TEST(Tokenizer, BadFilesAreErrorsThatNameTheField) {
       {"added_tokens[0].special: expected true", [](J& j) { j["added_tokens"][0]["special"] = 1; }},
   };
   for (const BadFile& file : bad) {
-    json j = json::parse(small().json());
+    json j = json::parse(small().vocabulary_file());
     file.damage(j);
     try {
       Tokenizer::parse(j.dump(), "file");
@@ -522,7 +522,7 @@ TEST(Tokenizer, BadFilesAreErrorsThatNameTheField) {
 }
 
 TEST(Tokenizer, BrokenJsonIsAnError) {
-  const std::string whole = small().json();
+  const std::string whole = small().vocabulary_file();
   for (size_t n = 0; n < whole.size() - 2; n += 1 + whole.size() / 50) {
     EXPECT_THROW(Tokenizer::parse(whole.substr(0, n), "file"), Error) << n;
   }

@@ -20,7 +20,7 @@ Tokenizer train(std::vector<std::string_view> texts, int32_t vocab_size, Tokeniz
 }
 
 std::vector<std::string> merges_of(const Tokenizer& tokenizer) {
-  return nlohmann::json::parse(tokenizer.json())["model"]["merges"];
+  return nlohmann::json::parse(tokenizer.vocabulary_file())["model"]["merges"];
 }
 
 std::string message_of(std::vector<std::string_view> texts, int32_t vocab_size,
@@ -83,8 +83,8 @@ TEST(TokenizerTrain, MergesStayWithinPiecesAndOutsideSpecialTokens) {
 
 TEST(TokenizerTrain, SameTextsGiveTheSameFileInAnyOrder) {
   const std::string a = "the cat sat on the mat", b = "a cat and a hat, the rat";
-  EXPECT_EQ(train({a, b}, 300).json(), train({b, a}, 300).json());
-  EXPECT_NE(train({a, b}, 300).json(), train({a, b}, 262).json());
+  EXPECT_EQ(train({a, b}, 300).vocabulary_file(), train({b, a}, 300).vocabulary_file());
+  EXPECT_NE(train({a, b}, 300).vocabulary_file(), train({a, b}, 262).vocabulary_file());
 }
 
 // The same algorithm, counted anew in every step.
@@ -167,7 +167,7 @@ TEST(TokenizerTrain, ThreadsDoNotShow) {
     ThreadPool pool(threads);
     TokenizerTrainer trainer(options, pool);
     trainer.add({&view, 1});
-    files[threads / 2] = trainer.finish().json();
+    files[threads / 2] = trainer.finish().vocabulary_file();
   }
   EXPECT_EQ(files[0], files[1]);
 }
@@ -227,7 +227,7 @@ TEST(TokenizerTrain, RarePiecesAreForgottenWhenMemoryIsFull) {
       const std::string_view part = std::string_view(text).substr(at, text.size() / 3);
       trainer.add({&part, 1});
     }
-    files[threads / 2] = trainer.finish().json();
+    files[threads / 2] = trainer.finish().vocabulary_file();
     EXPECT_GT(trainer.forgotten(), 20000);
     EXPECT_LT(trainer.forgotten(), 110000);
   }

@@ -10,49 +10,84 @@ struct GroupLayout {
 
 constexpr int64_t kGroupAhead = 8192;  // bytes: memory's latency at its full speed
 
+static inline void read_quads(const uint8_t** w, quads* w0, quads* w1) {
+  __builtin_prefetch(*w + kGroupAhead);
+  __builtin_prefetch(*w + kGroupAhead + 64);
+  *w0 = load_quads(*w);
+  *w1 = load_quads(*w + 64);
+  *w += 128;
+}
+
+// The exact sums of ROWS rows of A, k numbers apart, times the bytes of one group of a panel.
+template <int ROWS>
+static inline void sum_bytes(const int8_t* a, int64_t k, const uint8_t* w, i32x16 (*sum)[2]) {
+  // With few rows a sum would wait for the one before it: two chains, which are exact however they are added.
+  constexpr int kChains = ROWS <= 2 ? 2 : 1;
+  i32x16 p[kChains][ROWS][2];
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS * kChains; ++i) p[i / ROWS][i % ROWS][0] = p[i / ROWS][i % ROWS][1] = zero_i32();
+  for (int64_t at = 0; at < kQuantGroup; at += 8) {
+#pragma GCC unroll 2
+    for (int c = 0; c < 2; ++c) {
+      quads w0, w1;
+      read_quads(&w, &w0, &w1);
+#pragma GCC unroll 12
+      for (int i = 0; i < ROWS; ++i) {
+        const quad q = broadcast_quad(a + i * k + at + 4 * c);
+        i32x16* to = p[c % kChains][i];
+        to[0] = dot4(to[0], w0, q);
+        to[1] = dot4(to[1], w1, q);
+      }
+    }
+  }
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; ++i)
+    for (int h = 0; h < 2; ++h) sum[i][h] = kChains == 2 ? add_i32(p[0][i][h], p[kChains - 1][i][h]) : p[0][i][h];
+}
+
+// The same for numbers of four bits, whose products are so small that several fit a half_sums.
+template <int ROWS>
+static inline void sum_halves(const int8_t* a, int64_t k, const uint8_t* w, i32x16 (*sum)[2]) {
+  constexpr int kChains = kHalfDots < 32 || ROWS > 2 ? 1 : 2;  // as in sum_bytes
+  constexpr int64_t kSteps = kHalfDots < 32 ? kHalfDots * 4 : kQuantGroup;  // k per half_sums
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; ++i) sum[i][0] = sum[i][1] = zero_i32();
+  for (int64_t from = 0; from < kQuantGroup; from += kSteps) {
+    half_sums p[kChains][ROWS][2];
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS * kChains; ++i) p[i / ROWS][i % ROWS][0] = p[i / ROWS][i % ROWS][1] = zero_half_sums();
+    for (int64_t at = from; at < from + kSteps; at += 8) {
+      quads w0, w1;
+      read_quads(&w, &w0, &w1);
+#pragma GCC unroll 2
+      for (int c = 0; c < 2; ++c) {
+        const quads h0 = c == 0 ? low_halves(w0) : high_halves(w0), h1 = c == 0 ? low_halves(w1) : high_halves(w1);
+#pragma GCC unroll 12
+        for (int i = 0; i < ROWS; ++i) {
+          const half_quad q = broadcast_half_quad(a + i * k + at + 4 * c);
+          half_sums* to = p[c % kChains][i];
+          to[0] = dot4_half(to[0], h0, q);
+          to[1] = dot4_half(to[1], h1, q);
+        }
+      }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS * kChains; ++i)
+      for (int h = 0; h < 2; ++h) sum[i % ROWS][h] = add_i32(sum[i % ROWS][h], widen_sums(p[i / ROWS][i % ROWS][h]));
+  }
+}
+
 // ROWS rows of A times one group of a panel, onto acc [ROWS][32].
 template <bool INT4, int ROWS>
 static inline void group_tile(const GroupSweepArgs& s, int64_t row, int64_t group, const uint8_t* b, float* acc) {
   const int64_t k = s.groups * kQuantGroup;
   const int8_t* a = s.a + row * k + group * kQuantGroup;
   const uint8_t* w = b + GroupLayout<INT4>::kScaleBytes;
-  // With few rows a sum would wait for the one before it: two chains, which are exact however they are added.
-  constexpr int kChains = ROWS <= 2 ? 2 : 1;
-  i32x16 p[kChains][ROWS][2];
-#pragma GCC unroll 12
-  for (int i = 0; i < ROWS * kChains; ++i) p[i / ROWS][i % ROWS][0] = p[i / ROWS][i % ROWS][1] = zero_i32();
-  const auto step = [&](int chain, int64_t at, quads w0, quads w1) {
-#pragma GCC unroll 12
-    for (int i = 0; i < ROWS; ++i) {
-      const quad q = broadcast_quad(a + i * k + at);
-      p[chain][i][0] = dot4(p[chain][i][0], w0, q);
-      p[chain][i][1] = dot4(p[chain][i][1], w1, q);
-    }
-  };
-  for (int64_t at = 0; at < kQuantGroup; at += 8) {
-    const auto read = [&](quads* w0, quads* w1) {
-      __builtin_prefetch(w + kGroupAhead);
-      __builtin_prefetch(w + kGroupAhead + 64);
-      *w0 = load_quads(w);
-      *w1 = load_quads(w + 64);
-      w += 128;
-    };
-    quads w0, w1;
-    read(&w0, &w1);
-    if constexpr (INT4) {
-      step(0, at, low_halves(w0), low_halves(w1));
-      step(kChains - 1, at + 4, high_halves(w0), high_halves(w1));
-    } else {
-      step(0, at, w0, w1);
-      read(&w0, &w1);
-      step(kChains - 1, at + 4, w0, w1);
-    }
-  }
-  if constexpr (kChains == 2) {
-#pragma GCC unroll 2
-    for (int i = 0; i < ROWS; ++i)
-      for (int h = 0; h < 2; ++h) p[0][i][h] = add_i32(p[0][i][h], p[1][i][h]);
-  }
+  i32x16 sum[ROWS][2];
+  if constexpr (INT4)
+    sum_halves<ROWS>(a, k, w, sum);
+  else
+    sum_bytes<ROWS>(a, k, w, sum);
   const float* scale = reinterpret_cast<const float*>(b);
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; ++i) {
@@ -61,7 +96,7 @@ static inline void group_tile(const GroupSweepArgs& s, int64_t row, int64_t grou
     const f32x16 s_a = set1(s.a_scale[g]);
     for (int h = 0; h < 2; ++h) {
       float* out = acc + i * kPanelCols + 16 * h;
-      store(out, fma(float_of_difference(p[0][i][h], offset), mul(s_a, load(scale + 16 * h)), load(out)));
+      store(out, fma(float_of_difference(sum[i][h], offset), mul(s_a, load(scale + 16 * h)), load(out)));
     }
   }
 }

@@ -26,6 +26,13 @@ struct quad {
 };
 static inline quad broadcast_quad(const int8_t* p) { return {broadcast_bytes(p)}; }
 static inline i32x16 dot4(i32x16 acc, quads w, quad a) { return {_mm512_dpbusd_epi32(acc.v, w.v, a.v)}; }
+constexpr int kHalfDots = 32;
+using half_sums = i32x16;
+using half_quad = quad;
+static inline half_sums zero_half_sums() { return zero_i32(); }
+static inline half_quad broadcast_half_quad(const int8_t* p) { return broadcast_quad(p); }
+static inline half_sums dot4_half(half_sums acc, quads w, half_quad a) { return dot4(acc, w, a); }
+static inline i32x16 widen_sums(half_sums x) { return x; }
 #else
 struct quad {
   __m512i even, odd;  // int16: bytes 0 and 2, bytes 1 and 3
@@ -39,6 +46,20 @@ static inline i32x16 dot4(i32x16 acc, quads w, quad a) {
   const __m512i sum = _mm512_add_epi32(acc.v, _mm512_madd_epi16(even, a.even));
   return {_mm512_add_epi32(sum, _mm512_madd_epi16(odd, a.odd))};
 }
+// See quads_avx2.h.
+constexpr int kHalfDots = 8;
+struct half_sums {
+  __m512i v;  // int16
+};
+struct half_quad {
+  __m512i v;
+};
+static inline half_sums zero_half_sums() { return {_mm512_setzero_si512()}; }
+static inline half_quad broadcast_half_quad(const int8_t* p) { return {broadcast_bytes(p)}; }
+static inline half_sums dot4_half(half_sums acc, quads w, half_quad a) {
+  return {_mm512_add_epi16(acc.v, _mm512_maddubs_epi16(w.v, a.v))};
+}
+static inline i32x16 widen_sums(half_sums x) { return {_mm512_madd_epi16(x.v, _mm512_set1_epi16(1))}; }
 #endif
 static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(x.v, _mm512_set1_epi32(n)))};
