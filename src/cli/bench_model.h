@@ -5,12 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "cli/model_argument.h"
+
 namespace frugal::cli {
 
 struct ModelBenchArguments {
   std::vector<int64_t> prompts = {512}, generate = {64}, depths = {0}, batches = {1};
   int repeats = 3;
-  std::string attention, precision;
+  CacheArgument cache;
+  std::string precision;
   bool profile = false;
 };
 void add_model_bench_options(CLI::App* command, ModelBenchArguments* arguments);

@@ -48,7 +48,7 @@ class Chat {
       : ctx_(ctx),
         model_(model),
         tokenizer_(tokenizer),
-        session_(ctx, model, tokenizer, o.context),
+        session_(ctx, model, tokenizer, o.context, o.cache),
         out_(detect_terminal(STDOUT_FILENO)),
         interrupt_(false),
         editor_(out_.utf8 ? "› " : "> ") {
@@ -267,6 +267,7 @@ class Chat {
 
 struct ChatCommand {
   std::string model, precision, thinking;
+  CacheArgument cache;
   ChatOptions chat;
   int threads = 0;
 };
@@ -292,9 +293,10 @@ void run_chat(ChatCommand o) {
   if (o.chat.context < 0 || o.chat.context > config.max_position_embeddings)
     fail("--ctx-size", fmt::format("{} is out of range", o.chat.context),
          fmt::format("use 0 (all) or up to the model's {} positions", config.max_position_embeddings));
-  const int64_t cache =
-      ChatSession::memory_bytes(config, operand_argument(o.precision, config), o.chat.context);
-  const LoadedModel m = load_model_argument(ctx, o.model, o.precision, cache);
+  const kernels::Operand operand = operand_argument(o.precision, config);
+  o.chat.cache = cache_argument(o.cache, config, operand);
+  const int64_t bytes = ChatSession::memory_bytes(config, operand, o.chat.context, o.chat.cache);
+  const LoadedModel m = load_model_argument(ctx, o.model, o.precision, bytes, o.chat.cache.absorbed);
   run_chat(ctx, *m.model, m.tokenizer, o.chat);
 }
 }  // namespace
@@ -328,6 +330,7 @@ void add_chat_command(CLI::App& app) {
       ->check(not_negative);
   c->add_option("-c,--ctx-size", o->chat.context,
                 "positions of the cache; 0: the model's max_position_embeddings");
+  add_cache_options(c, &o->cache);
   c->add_option("--precision", o->precision, "bf16 or f32; default: as stored");
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()

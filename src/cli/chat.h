@@ -10,6 +10,7 @@ struct ChatOptions {
   std::string system;
   text::Thinking thinking = text::Thinking::kDefault;
   int64_t max_tokens = 0, context = 0;
+  infer::CacheForm cache = {};
 };
 // Reads lines until their end or /quit. Answers go to stdout, what is said about them to stderr.
 void run_chat(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,

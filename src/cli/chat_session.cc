@@ -13,26 +13,28 @@ namespace {
 int64_t context_of(const model::ModelConfig& c, int64_t context) {
   return context > 0 ? std::min(context, c.max_position_embeddings) : c.max_position_embeddings;
 }
-infer::EngineOptions engine_options(const model::ModelConfig& c, int64_t context) {
+infer::EngineOptions engine_options(const model::ModelConfig& c, int64_t context, const infer::CacheForm& cache) {
   infer::EngineOptions o;
   o.max_context = context_of(c, context);
   o.keep_last = true;
+  o.cache = cache;
   return o;
 }
 }  // namespace
 
 ChatSession::ChatSession(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,
-                         int64_t context)
+                         int64_t context, const infer::CacheForm& cache)
     : ctx_(ctx),
       model_(model),
       tokenizer_(tokenizer),
       template_(text::chat_template(tokenizer)),
       context_(context_of(model.config, context)),
-      engine_(ctx, model, engine_options(model.config, context)) {}
+      absorbed_(cache.absorbed),
+      engine_(ctx, model, engine_options(model.config, context, cache)) {}
 
 int64_t ChatSession::memory_bytes(const model::ModelConfig& config, kernels::Operand operand,
-                                  int64_t context) {
-  return infer::Engine::memory_bytes(config, operand, engine_options(config, context));
+                                  int64_t context, const infer::CacheForm& cache) {
+  return infer::Engine::memory_bytes(config, operand, engine_options(config, context, cache));
 }
 
 void ChatSession::set_system(const std::string& text) {
@@ -130,6 +132,9 @@ ChatAnswer ChatSession::ask(const std::string& question,
 }
 
 Exactness ChatSession::check_exactness() {
+  if (absorbed_)
+    fail("/exact", "with an absorbed cache the log-probabilities of sampled tokens are not those of a training pass",
+         "start the chat with --attention expanded");
   Exactness result;
   for (const Record& record : records_) {
     std::vector<int32_t> row = record.tokens;

@@ -33,8 +33,10 @@ struct Exactness {
 class ChatSession {
  public:
   // The model must outlive the session. context: 0 is the model's max_position_embeddings.
-  ChatSession(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer, int64_t context);
-  static int64_t memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t context);
+  ChatSession(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer, int64_t context,
+              const infer::CacheForm& cache);
+  static int64_t memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t context,
+                              const infer::CacheForm& cache);
 
   infer::SamplingParams sampling;
   text::Thinking thinking = text::Thinking::kDefault;
@@ -51,7 +53,7 @@ class ChatSession {
   ChatAnswer ask(const std::string& question, const std::function<bool(const ChatPiece&)>& on_piece);
 
   // Compares the log-probabilities of all answers of this session with training forwards over the same
-  // tokens.
+  // tokens. Throws Error with an absorbed cache, whose sampled tokens have bits of their own.
   Exactness check_exactness();
 
   const std::vector<text::Message>& messages() const { return messages_; }
@@ -68,6 +70,7 @@ class ChatSession {
   const text::Tokenizer& tokenizer_;
   text::ChatTemplate template_;
   int64_t context_;
+  bool absorbed_;
   infer::Engine engine_;
   std::vector<text::Message> messages_;
   std::vector<Record> records_;

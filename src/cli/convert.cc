@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -19,14 +20,15 @@
 #include "cli/model_argument.h"
 #include "cli/stored_format.h"
 #include "eval/divergence.h"
+#include "model/manifest.h"
 #include "text/tokenizer.h"
 
 namespace frugal::cli {
 
 namespace {
 struct ConvertOptions {
-  std::string from, to, format, shard_size = "5GB", evaluate;
-  int64_t evaluate_tokens = 4096;
+  std::string from, to, format, shard_size = "5GB", evaluate, calibrate;
+  int64_t evaluate_tokens = 4096, calibrate_tokens = 32768;
   int threads = 0;
   bool verify = false;
 };
@@ -86,19 +88,41 @@ class View {
   std::chrono::steady_clock::time_point start_;
 };
 
-// What the new format costs on a text, in rows of 512 tokens.
+constexpr int64_t kRow = 512;  // tokens of a row of text
+
+std::vector<int32_t> tokens_of(const std::string& file, const std::string& model, int64_t most) {
+  std::vector<int32_t> ids = text::Tokenizer::load(model).encode(read_file(file));
+  ids.resize(std::min(ids.size(), static_cast<size_t>(most) + 1));
+  return ids;
+}
+
+model::Calibration calibrate(kernels::Ctx& ctx, const ConvertOptions& o) {
+  const std::string from = model_directory(o.from);
+  const std::vector<int32_t> ids = tokens_of(o.calibrate, from, o.calibrate_tokens);
+  const model::ModelConfig config = model::load_config(from);
+  const kernels::Operand operand = model::stored_operand(config);
+  const int64_t length = std::min(kRow, config.max_position_embeddings);
+  const auto m = model::load_model(
+      ctx, from, {.operand = operand, .cache_bytes = model::Calibration::memory_bytes(config, operand, length)});
+  ProgressLine line;
+  const auto start = std::chrono::steady_clock::now();
+  return model::Calibration(ctx, *m, ids, length, [&](int64_t done) {
+    const double rate = static_cast<double>(done) / seconds_since(start);
+    line.show(fmt::format("calibrating  {} of {} tokens  {:.0f} tok/s  ETA {}", done, ids.size() - 1, rate,
+                          format_seconds(static_cast<double>(static_cast<int64_t>(ids.size()) - 1 - done) / rate)));
+  });
+}
+
+// What the new format costs on a text.
 void evaluate(kernels::Ctx& ctx, const ConvertOptions& o) {
   const std::string from = model_directory(o.from);
-  const text::Tokenizer tokenizer = text::Tokenizer::load(from);
-  std::vector<int32_t> ids = tokenizer.encode(read_file(o.evaluate));
-  ids.resize(std::min(ids.size(), static_cast<size_t>(o.evaluate_tokens) + 1));
-  constexpr int64_t kLength = 512;
+  const std::vector<int32_t> ids = tokens_of(o.evaluate, from, o.evaluate_tokens);
   const auto load = [&](const std::string& directory) {
     return model::load_model(ctx, directory,
                              {.operand = model::stored_operand(model::load_config(directory))});
   };
   const auto original = load(from), changed = load(o.to);
-  const int64_t length = std::min(kLength, original->config.max_position_embeddings);
+  const int64_t length = std::min(kRow, original->config.max_position_embeddings);
   const eval::Divergence d = eval::divergence(ctx, *original, *changed, ids, length);
   std::printf(
       "%s, %lld tokens: perplexity %.4f -> %.4f (%+.2f %%), KL %.5f nats per token, top-1 equal %.2f %%\n",
@@ -107,9 +131,19 @@ void evaluate(kernels::Ctx& ctx, const ConvertOptions& o) {
 }
 
 void run_convert(const Command& command, const ConvertOptions& o) {
-  const model::ConvertOptions options{format_argument(command, o.format), size_argument(o.shard_size),
-                                      o.verify};
+  model::ConvertOptions options{.format = format_argument(command, o.format),
+                                .shard_bytes = size_argument(o.shard_size),
+                                .verify = o.verify};
   kernels::Ctx ctx(o.threads);
+  std::optional<model::Calibration> calibration;
+  if (!o.calibrate.empty()) {
+    calibration = calibrate(ctx, o);
+    options.calibration = &*calibration;
+    model::Checksum sum;
+    const std::string text = read_file(o.calibrate);
+    sum.add(text.data(), text.size());
+    options.calibrated = fmt::format("{} {}", sum.hex(), o.calibrate_tokens);
+  }
   const auto start = std::chrono::steady_clock::now();
   model::ConvertReport report;
   {
@@ -127,6 +161,10 @@ void run_convert(const Command& command, const ConvertOptions& o) {
        report.tensors, mb, report.shards, report.shards == 1 ? "" : "s", o.to, format_seconds(seconds),
        mb / seconds, static_cast<double>(peak_memory_bytes()) * 1e-6,
        o.verify ? "; read back, every checksum holds" : "", carried);
+  if (calibration)
+    info("{} of {} matrices were rounded with compensation; no token of {} reached the others", report.compensated,
+         report.matrices, o.calibrate);
+  calibration.reset();
   if (!o.evaluate.empty()) evaluate(ctx, o);
 }
 }  // namespace
@@ -145,6 +183,12 @@ void add(CLI::App& app, const Command& command) {
   c->add_flag("--verify", o->verify,
               "read everything back and compare checksums before the directory appears");
   if (command.integers) {
+    c->add_option("--calibrate", o->calibrate,
+                  "text file: round so that the layers' outputs on it change little; the model must fit the memory")
+        ->check(CLI::ExistingFile);
+    c->add_option("--calibrate-tokens", o->calibrate_tokens, "of the text, at most")
+        ->capture_default_str()
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
     c->add_option("--evaluate", o->evaluate,
                   "text file: perplexity, KL divergence and agreement with the original")
         ->check(CLI::ExistingFile);

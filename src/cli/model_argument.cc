@@ -13,12 +13,25 @@ std::string model_directory(const std::string& path) {
   return train::newest_checkpoint(path);
 }
 
-bool absorbed_argument(const std::string& attention, const model::ModelConfig& config,
-                       kernels::Operand operand) {
-  if (attention.empty()) return config.bits > 0 || (config.fp8 && operand == kernels::Operand::kBF16);
-  if (attention != "expanded" && attention != "absorbed")
-    fail("--attention", "'" + attention + "' is not a form", "use expanded or absorbed");
-  return attention == "absorbed";
+void add_cache_options(CLI::App* c, CacheArgument* a, const std::string& prefix) {
+  c->add_option("--attention", a->attention,
+                prefix + "cache form of generated tokens: expanded or absorbed; default: expanded, absorbed for fp8, "
+                         "int8 and int4");
+  c->add_option("--cache", a->cache, prefix + "type of an absorbed cache: bf16, f32 or fp8; default: the model's");
+}
+
+infer::CacheForm cache_argument(const CacheArgument& a, const model::ModelConfig& config, kernels::Operand operand) {
+  if (a.attention != "" && a.attention != "expanded" && a.attention != "absorbed")
+    fail("--attention", "'" + a.attention + "' is not a form", "use expanded or absorbed");
+  const bool quantised = config.bits > 0 || (config.fp8 && operand == kernels::Operand::kBF16);
+  infer::CacheForm form{a.attention.empty() ? quantised || !a.cache.empty() : a.attention == "absorbed"};
+  if (a.cache.empty()) return form;
+  if (!form.absorbed)
+    fail("--cache", "an expanded cache has the model's own type", "use --attention absorbed, or leave --cache out");
+  const bool fp8 = a.cache == "fp8";
+  if (!fp8 && a.cache != "bf16" && a.cache != "f32") fail("--cache", "'" + a.cache + "' is not a type", "use bf16, f32 or fp8");
+  form.type = fp8 ? kernels::Operand::kFP8 : a.cache == "f32" ? kernels::Operand::kF32 : kernels::Operand::kBF16;
+  return form;
 }
 
 kernels::Operand operand_argument(const std::string& precision, const model::ModelConfig& config) {
@@ -38,13 +51,13 @@ void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig&
 }
 
 LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision,
-                                int64_t more_bytes) {
+                                int64_t more_bytes, bool absorbed) {
   const std::string directory = model_directory(path);
   text::Tokenizer tokenizer = text::Tokenizer::load(directory);
   const model::ModelConfig config = model::load_config(directory);
   check_tokenizer(tokenizer, config, directory);
   return {directory, tokenizer,
-          model::load_model(ctx, directory, {operand_argument(precision, config), false, false, more_bytes})};
+          model::load_model(ctx, directory, {operand_argument(precision, config), false, absorbed, more_bytes})};
 }
 
 }  // namespace frugal::cli

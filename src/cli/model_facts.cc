@@ -66,7 +66,7 @@ std::vector<FitFacts> what_fits(const model::ModelConfig& c, int64_t available) 
     for (const bool absorbed : {false, true})
       for (const int64_t context : contexts) {
         const int64_t other =
-            infer::Engine::memory_bytes(c, operand, {.max_context = context, .absorbed = absorbed});
+            infer::Engine::memory_bytes(c, operand, {.max_context = context, .cache = {absorbed}});
         fits.push_back({operand == kernels::Operand::kBF16 ? "bf16" : "f32",
                         absorbed ? "absorbed" : "expanded", context, weights, other,
                         available >= 0 && weights + other <= available});

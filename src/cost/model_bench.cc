@@ -20,9 +20,9 @@ int64_t sampled_of(const ModelTest& t) {
   return t.prefill ? 1 : t.tokens + (prompt_of(t) / chunk + 2) * t.batch + kWarm;
 }
 
-infer::EngineOptions engine_options(const ModelTest& t, bool absorbed) {
+infer::EngineOptions engine_options(const ModelTest& t, const infer::CacheForm& cache) {
   infer::EngineOptions o;
-  o.absorbed = absorbed;
+  o.cache = cache;
   o.max_sequences = t.batch;
   o.max_batch_tokens = std::max(o.max_batch_tokens, t.batch);
   o.max_context = positions_of(t);
@@ -90,7 +90,7 @@ struct Runner {
   }
 
   ModelRow prefill(const ModelTest& t) const {
-    infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
+    infer::Engine engine(ctx, model, engine_options(t, options.cache));
     ModelRow row{.test = t, .rates = {}, .limits = limits(), .profile = {}};
     const auto run = [&](int i) {
       engine.add(request(t, t.tokens, 1, model.config.vocab_size, static_cast<uint64_t>(i)));
@@ -105,7 +105,7 @@ struct Runner {
   }
 
   ModelRow decode(const ModelTest& t) const {
-    infer::Engine engine(ctx, model, engine_options(t, options.absorbed));
+    infer::Engine engine(ctx, model, engine_options(t, options.cache));
     ModelRow row{.test = t, .rates = {}, .limits = limits(), .profile = {}};
     const int64_t sampled = sampled_of(t);
     for (int64_t b = 0; b < t.batch; ++b)
@@ -156,7 +156,7 @@ int64_t model_bench_bytes(const model::ModelConfig& config, kernels::Operand ope
                           const ModelBenchOptions& options) {
   int64_t most = 0;
   for (const ModelTest& t : options.tests)
-    most = std::max(most, infer::Engine::memory_bytes(config, operand, engine_options(t, options.absorbed)));
+    most = std::max(most, infer::Engine::memory_bytes(config, operand, engine_options(t, options.cache)));
   return most;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "infer/engine.h"
 #include "kernels/machine.h"
 #include "model/model.h"
 
@@ -47,7 +48,7 @@ struct ModelRow {
 struct ModelBenchOptions {
   std::vector<ModelTest> tests;
   int repeats = 3;  // prompts per prefill test
-  bool absorbed = false;
+  infer::CacheForm cache = {};
 };
 // Positions that a test needs: sequences that have their prompt go on while others read theirs.
 int64_t positions_of(const ModelTest& test);

@@ -63,4 +63,13 @@ void check_relative(CaseReport* report, const std::string& name, const std::vect
   add_check(report, name, worst, {tolerance, "relative"});
 }
 
+double median_distance(const std::vector<float>& got, const std::vector<float>& want) {
+  FRUGAL_ASSERT(got.size() == want.size(), "{} values against {}", got.size(), want.size());
+  std::vector<double> d;
+  for (size_t i = 0; i < got.size(); ++i)
+    d.push_back(distance(static_cast<double>(got[i]), static_cast<double>(want[i])));
+  std::nth_element(d.begin(), d.begin() + static_cast<std::ptrdiff_t>(d.size() / 2), d.end());
+  return d[d.size() / 2];
+}
+
 }  // namespace frugal::eval

@@ -70,6 +70,7 @@ struct Limit {
 };
 void add_check(CaseReport* report, const std::string& name, double error, Limit limit);
 double distance(double got, double want);
+double median_distance(const std::vector<float>& got, const std::vector<float>& want);
 
 template <class Got, class Want>
 double largest_distance(const std::vector<Got>& got, const std::vector<Want>& want) {

@@ -147,15 +147,6 @@ void verify_balance(const ModelCase& c, Model& m, const ModelRun& run) {
 // ---- bf16 ----
 
 namespace {
-double median_distance(const std::vector<float>& got, const std::vector<float>& want) {
-  FRUGAL_ASSERT(got.size() == want.size(), "{} values against {}", got.size(), want.size());
-  std::vector<double> d;
-  for (size_t i = 0; i < got.size(); ++i)
-    d.push_back(distance(static_cast<double>(got[i]), static_cast<double>(want[i])));
-  std::nth_element(d.begin(), d.begin() + static_cast<std::ptrdiff_t>(d.size() / 2), d.end());
-  return d[d.size() / 2];
-}
-
 int64_t tokens_routed_differently(const ModelRun& a, const ModelRun& b, int64_t top_k) {
   int64_t differ = 0;
   for (const auto& [name, ids] : a.values) {

@@ -221,6 +221,7 @@ CaseReport verify_model(kernels::Ctx& ctx, const std::string& directory) {
   verify_gradients(c, *m, run, "grad.");
   verify_balance(c, *m, run);
   verify_generation(c);
+  verify_inference(c, run);
   if (c.config.fp8)
     verify_fp8(c, *m);
   else

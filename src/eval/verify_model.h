@@ -67,8 +67,10 @@ void verify_balance(const ModelCase& c, model::Model& m, const ModelRun& run);
 // Logits and gradients in bf16: median and norm, because a few tokens may be routed differently.
 void verify_bf16(const ModelCase& c, const ModelRun& f32_run);
 
-// gen.* with an expanded and with an absorbed cache (verify_generation.cc)
+// gen.*, and logits again, with an expanded and with an absorbed cache (verify_generation.cc). With the first they are
+// the bits of `run`.
 void verify_generation(const ModelCase& c);
+void verify_inference(const ModelCase& c, const ModelRun& run);
 
 // dequant.*, *_dequant_bf16, *_w8a8* (verify_fp8.cc)
 void verify_fp8(const ModelCase& c, model::Model& m);

@@ -28,17 +28,20 @@ int64_t arena_bytes(const ModelConfig& c, const EngineOptions& o) {
 }  // namespace
 
 int64_t Engine::memory_bytes(const ModelConfig& c, kernels::Operand operand, const EngineOptions& o) {
-  return o.max_sequences * pages_of(context_of(c, o)) * model::KvCache::page_bytes(c, operand, o.absorbed) +
-         arena_bytes(c, o) + (o.absorbed ? model::expanding_bytes(c, operand, context_of(c, o)) : 0);
+  return o.max_sequences * pages_of(context_of(c, o)) *
+             model::KvCache::page_bytes(c, o.cache.type.value_or(operand), o.cache.absorbed) +
+         arena_bytes(c, o) + (o.cache.absorbed ? model::expanding_bytes(c, operand, context_of(c, o)) : 0);
 }
 
 Engine::Engine(kernels::Ctx& ctx, model::Model& m, const EngineOptions& options)
     : ctx_(ctx),
       model_(m),
       options_(options),
-      cache_(m.config, m.operand, options.absorbed,
+      cache_(m.config, options.cache.type.value_or(m.operand), options.cache.absorbed,
              options.max_sequences * pages_of(context_of(m.config, options))),
       arena_(arena_bytes(m.config, options)) {
+  FRUGAL_ASSERT(options.cache.absorbed || !options.cache.type,
+                "an expanded cache of another type than the model's");
   options_.max_context = context_of(m.config, options);
   FRUGAL_ASSERT(options_.max_batch_tokens >= options_.max_sequences, "{} tokens a pass for {} sequences",
                 options_.max_batch_tokens, options_.max_sequences);
@@ -96,7 +99,7 @@ void Engine::reuse_kept(Sequence* next) {
   reused_ = 0;
   if (!kept_) return;
   int64_t most = std::min(kept_->computed, static_cast<int64_t>(next->tokens.size()) - 1);
-  if (options_.absorbed) most = std::min(most, static_cast<int64_t>(kept_->request.prompt.size()));
+  if (options_.cache.absorbed) most = std::min(most, static_cast<int64_t>(kept_->request.prompt.size()));
   while (reused_ < most &&
          kept_->tokens[static_cast<size_t>(reused_)] == next->tokens[static_cast<size_t>(reused_)])
     ++reused_;
@@ -122,7 +125,7 @@ int64_t Engine::take_tokens(Sequence* s, int64_t budget, model::TokenBatch* batc
   if (n <= 0) return 0;
   while (static_cast<int64_t>(s->pages.size()) < pages_of(s->computed + n)) s->pages.push_back(cache_.take());
   const bool sampled = s->computed >= static_cast<int64_t>(s->request.prompt.size());
-  batch->add(s->tokens.data() + s->computed, n, s->computed, s->pages.data(), options_.absorbed && sampled);
+  batch->add(s->tokens.data() + s->computed, n, s->computed, s->pages.data(), options_.cache.absorbed && sampled);
   s->computed += n;
   return n;
 }

@@ -12,11 +12,18 @@
 
 namespace frugal::infer {
 
+struct CacheForm {
+  bool absorbed = false;  // --attention; otherwise expanded
+  // What an absorbed cache holds (--cache); an expanded one always has the model's own type.
+  std::optional<kernels::Operand> type = {};
+  bool operator==(const CacheForm&) const = default;
+};
+
 struct EngineOptions {
   int64_t max_context = 0;         // positions of one sequence; 0: the model's max_position_embeddings
   int64_t max_sequences = 1;       // running at once; further requests wait
   int64_t max_batch_tokens = 512;  // tokens of one forward pass: longer prompts are prefilled in chunks
-  bool absorbed = false;           // cache form (--attention absorbed)
+  CacheForm cache = {};
   bool keep_last =
       false;  // the cache of the sequence that finished last serves the next one, as far as they agree
 };
@@ -39,7 +46,7 @@ struct Event {
 
 class Engine {
  public:
-  // The model must outlive the engine; with options.absorbed it must have been loaded with its absorbed
+  // The model must outlive the engine; with options.cache.absorbed it must have been loaded with its absorbed
   // matrices.
   Engine(kernels::Ctx& ctx, model::Model& model, const EngineOptions& options);
   static int64_t memory_bytes(const model::ModelConfig& config, kernels::Operand operand,

@@ -106,10 +106,10 @@ TEST(EngineIntegers, NeighboursChunksThreadsAndLevelsChangeNoBit) {
         return model::load_model(at, d / "m", {.absorbed = absorbed});
       };
       const auto m = load(ctx);
-      const Output alone = run_alone(ctx, *m, r, {.absorbed = absorbed});
+      const Output alone = run_alone(ctx, *m, r, {.cache = {absorbed}});
       ASSERT_EQ(alone.tokens.size(), 12u);
-      EXPECT_TRUE(alone == run_alone(ctx, *m, r, {.max_batch_tokens = 7, .absorbed = absorbed}));
-      Engine engine(ctx, *m, {.max_sequences = 32, .max_batch_tokens = 64, .absorbed = absorbed});
+      EXPECT_TRUE(alone == run_alone(ctx, *m, r, {.max_batch_tokens = 7, .cache = {absorbed}}));
+      Engine engine(ctx, *m, {.max_sequences = 32, .max_batch_tokens = 64, .cache = {absorbed}});
       for (int32_t i = 0; i < 31; ++i)
         engine.add(request_of(prompt_of(3 + i, i), 20, static_cast<uint64_t>(i)));
       const int64_t id = engine.add(r);
@@ -117,7 +117,7 @@ TEST(EngineIntegers, NeighboursChunksThreadsAndLevelsChangeNoBit) {
       for (const std::string& level : kernels::available_levels()) {
         kernels::Ctx other(3, kernels::level_by_name(level));
         const auto again = load(other);
-        EXPECT_TRUE(alone == run_alone(other, *again, r, {.absorbed = absorbed})) << level;
+        EXPECT_TRUE(alone == run_alone(other, *again, r, {.cache = {absorbed}})) << level;
       }
     }
   }
@@ -142,7 +142,7 @@ TEST(Sampler, CertainTokensHaveTheLossTooBitForBit) {
 TEST_P(EngineTest, KeptCacheChangesNoBit) {
   for (const bool absorbed : {false, true}) {
     EngineOptions options;
-    options.absorbed = absorbed;
+    options.cache.absorbed = absorbed;
     options.keep_last = true;
     Engine engine(ctx, *m, options);
     std::vector<int32_t> talk = prompt_of(70, 3);
@@ -153,7 +153,7 @@ TEST_P(EngineTest, KeptCacheChangesNoBit) {
       const int64_t id = engine.add(r);
       const Output kept = drain(&engine)[id];
       EngineOptions plain;
-      plain.absorbed = absorbed;
+      plain.cache.absorbed = absorbed;
       EXPECT_EQ(kept, run_alone(ctx, *m, r, plain)) << cut;
       if (cut > 0) {
         EXPECT_GT(engine.reused(), 0);
@@ -184,7 +184,7 @@ TEST_P(EngineTest, PrefillInChunksChangesNoBit) {
     for (const bool absorbed : {false, true}) {
       EngineOptions options;
       options.max_batch_tokens = chunk;
-      options.absorbed = absorbed;
+      options.cache.absorbed = absorbed;
       const Output o = run_alone(ctx, *m, r, options);
       if (absorbed) {
         // The prompt is computed in the expanded form, so the first token is the same; later ones have their
@@ -200,7 +200,7 @@ TEST_P(EngineTest, PrefillInChunksChangesNoBit) {
 
 TEST_P(EngineTest, AbsorbedTokensDoNotDependOnNeighboursEither) {
   EngineOptions options;
-  options.absorbed = true;
+  options.cache.absorbed = true;
   const Request r = request_of(prompt_of(20, 3), 60, 8);
   const Output alone = run_alone(ctx, *m, r, options);
   options.max_sequences = 3;

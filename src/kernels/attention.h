@@ -3,8 +3,10 @@
 // out[t] = softmax(scale * q[t] . k[0..pos]) v[0..pos], keys walked in blocks of 64 aligned to position in
 // the sequence. A page holds the keys and values of kPageTokens positions in the operand type, laid out as
 // the B panels of the two products, so that attention reads what was written without another pass:
-// Where values_in_keys, there are no panels of V: attention makes them from K, a page at a time.
 //   K: per kv head, 2 panels of 32 keys x key_dim;  V: per kv head, value_dim / 32 panels over 64 keys.
+// Where values_in_keys, there are no panels of V: attention makes them from K, a page at a time. Such pages may
+// hold e4m3 instead (FlashMLA's layout of 656 bytes per token): for each position value_dim bytes with an f32 scale
+// per 128, amax / 448, then the rest of the key in bf16; byte * scale, rounded to bf16, is what counts.
 // Legend: T tokens, H query heads, G kv heads (H when expanded, 1 when absorbed).
 #pragma once
 
@@ -22,7 +24,7 @@ struct PageLayout {
   int64_t key_dim =
       0;  // expanded: qk_nope_head_dim + qk_rope_head_dim; absorbed: kv_lora_rank + qk_rope_head_dim
   int64_t value_dim = 0;        // expanded: v_head_dim; absorbed: kv_lora_rank
-  bool values_in_keys = false;  // absorbed: the values are the front of the keys and are not stored again
+  bool values_in_keys = false;  // kv_heads 1; absorbed: the values are the front of the keys and are not stored again
 
   int64_t key_bytes() const;    // of one kv head
   int64_t value_bytes() const;  // of one kv head
@@ -46,9 +48,8 @@ struct PageWrite {
   int64_t value_stride = 0, value_head_stride = 0;
 };
 void write_pages(Ctx& ctx, std::span<const PageWrite> writes);
-// Reads back the first `n` elements of the key of one position and kv head, widened to f32.
-void read_key(const PageLayout& layout, const std::byte* page, int64_t slot, int64_t kv_head, int64_t first,
-              int64_t n, float* out);
+// Reads back the keys of positions 0 .. tokens, with one kv head, widened to f32: out [tokens, key_dim].
+void read_keys(Ctx& ctx, const PageLayout& layout, Pages pages, int64_t tokens, float* out);
 
 struct AttentionSequence {
   Pages pages;

@@ -340,25 +340,97 @@ TEST(Attention, IsCausal) {
 TEST(Attention, ReadsBackWhatWasWritten) {
   Ctx ctx(2);
   for (Operand operand : kOperands) {
-    Problem p;
-    p.operand = operand;
+    Problem p{.operand = operand, .kv_heads = 1};
     p.lengths = {70};
     const std::vector<float> k = p.k(), v = p.v();
     const PageSet pages(p.layout(), 70);
-    const PageWrite write{p.layout(), pages.pages(),         0,          70, k.data(), p.heads * p.key_dim,
-                          v.data(),   p.heads * p.value_dim, p.value_dim};
+    const PageWrite write{p.layout(), pages.pages(), 0, 70, k.data(), p.key_dim, v.data(), p.value_dim, p.value_dim};
     write_pages(ctx, {&write, 1});
-    for (int64_t t : {0, 1, 31, 32, 63, 64, 69}) {
-      for (int64_t h = 0; h < p.heads; ++h) {
-        float got[10];
-        read_key(p.layout(), pages.pages().page[t / kPageTokens], t % kPageTokens, h, 3, 10, got);
-        for (int64_t i = 0; i < 10; ++i) {
-          const float want = k[static_cast<size_t>((t * p.heads + h) * p.key_dim + 3 + i)];
-          EXPECT_EQ(got[i], operand == Operand::kBF16 ? round_bf16(want) : want);
+    std::vector<float> got(k.size());
+    read_keys(ctx, p.layout(), pages.pages(), 70, got.data());
+    for (size_t i = 0; i < k.size(); ++i) EXPECT_EQ(got[i], operand == Operand::kBF16 ? round_bf16(k[i]) : k[i]);
+  }
+}
+
+// Few tokens and many keys are shared out over the threads in another way; no bit may tell.
+TEST(Attention, SpreadingATokenOverThreadsChangesNoBit) {
+  for (const std::string& level : available_levels()) {
+    for (const Operand operand : kOperands) {
+      for (const auto& [heads, length] : {std::pair{16, 700}, {5, 450}, {100, 330}}) {
+        Problem p{.operand = operand, .heads = heads, .kv_heads = 1, .key_dim = 168, .value_dim = 136};
+        p.values_in_keys = true;
+        p.lengths = {length};
+        Ctx one(1, level_by_name(level));
+        const Result want = run(one, p, length - 1);
+        for (int threads : {2, 3, 7}) {
+          Ctx ctx(threads, level_by_name(level));
+          expect_same(run(ctx, p, length - 1), want, level);  // the last token alone
+          expect_same(run(ctx, p, length - 2), want, level);  // two
         }
       }
     }
   }
+}
+// A spread longer than the scores that are kept at once.
+TEST(Attention, SpreadingManyPagesChangesNoBit) {
+  Problem p{.operand = Operand::kBF16, .heads = 2, .kv_heads = 1, .key_dim = 48, .value_dim = 33};
+  p.values_in_keys = true;
+  p.lengths = {64 * 130 + 5};
+  Ctx one(1), three(3);
+  const int64_t chunk = p.lengths[0] - 1;
+  expect_same(run(three, p, chunk), run(one, p, chunk), "pages");
+}
+
+// ---- e4m3 pages ----
+
+// What counts is byte * scale, rounded to bf16: the same as bf16 pages that are given these numbers.
+TEST(Attention, QuantisedPagesAreThoseOfTheirValues) {
+  for (const std::string& level : available_levels()) {
+    for (const auto& [heads, key_dim, value_dim] : {std::tuple{16, 192, 128}, {3, 332, 300}, {50, 40, 32}}) {
+      Problem p{.operand = Operand::kFP8, .heads = heads, .kv_heads = 1, .key_dim = key_dim, .value_dim = value_dim};
+      p.values_in_keys = true;
+      p.lengths = {331};
+      const int64_t n = p.lengths[0];
+      const std::vector<float> q = p.q();
+      std::vector<float> k = p.k();
+      for (size_t i = 0; i < k.size(); ++i) k[i] *= i % 7 == 0 ? 30.0f : 1e-3f;
+      const auto attend = [&](Ctx& ctx, Operand operand, const std::vector<float>& keys, int64_t step) {
+        p.operand = operand;
+        const PageSet pages(p.layout(), n);
+        Result r{std::vector<float>(static_cast<size_t>(n * heads * value_dim)), std::vector<float>(static_cast<size_t>(n * heads))};
+        for (int64_t at = 0; at < n; at += step) {
+          const int64_t m = std::min(step, n - at);
+          const PageWrite w{p.layout(), pages.pages(), at, m, keys.data() + at * key_dim, key_dim, nullptr, 0, 0};
+          write_pages(ctx, {&w, 1});
+          const AttentionSequence s{pages.pages(), at, m, at};
+          attention(ctx, {p.layout(), heads, p.scale, q.data(), r.out.data(), r.lse.data()}, {&s, 1});
+        }
+        return r;
+      };
+      Ctx ctx(2, level_by_name(level));
+      p.operand = Operand::kFP8;
+      const PageSet pages(p.layout(), n);
+      const PageWrite w{p.layout(), pages.pages(), 0, n, k.data(), key_dim, nullptr, 0, 0};
+      write_pages(ctx, {&w, 1});
+      std::vector<float> values(k.size());
+      read_keys(ctx, p.layout(), pages.pages(), n, values.data());
+      double error = 0, size = 0;
+      for (size_t i = 0; i < k.size(); ++i) {
+        error += std::pow(static_cast<double>(values[i] - k[i]), 2);
+        size += std::pow(static_cast<double>(k[i]), 2);
+      }
+      EXPECT_LT(std::sqrt(error / size), 0.03);  // three bits of mantissa
+      const Result want = attend(ctx, Operand::kBF16, values, n);
+      expect_same(attend(ctx, Operand::kFP8, k, n), want, level);
+      for (int64_t step : {1, 64, 330}) expect_same(attend(ctx, Operand::kFP8, k, step), want, level);
+      Ctx three(3, level_by_name(level));
+      expect_same(attend(three, Operand::kFP8, k, n - 1), want, level);
+    }
+  }
+}
+// FlashMLA's layout for DeepSeek-V3's latent: 656 bytes per token and layer.
+TEST(Attention, BytesOfAQuantisedToken) {
+  EXPECT_EQ((PageLayout{Operand::kFP8, 1, 576, 512, true}.page_bytes()), 64 * 656);
 }
 
 // ---- backward ----

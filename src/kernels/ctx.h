@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <functional>
 #include <memory_resource>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,8 @@
 #include "kernels/profile.h"
 
 namespace frugal::kernels {
+
+struct GemmGroup;
 
 // The level by name ("scalar", "avx2", "avx512"); throws Error when the name is unknown or the machine cannot
 // run it.
@@ -35,6 +39,8 @@ class Ctx {
   ThreadPool pool;
   const Level& level;
   Profile* profile = nullptr;  // where the operations' times go; null: nowhere
+  // Sees the products before they are made; empty: nobody does. By the thread that calls the kernels.
+  std::function<void(std::span<const GemmGroup>)> observer;
 
   // For lists of the thread that calls the kernels, not of the pool's others.
   std::pmr::unsynchronized_pool_resource lists{

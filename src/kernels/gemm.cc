@@ -119,41 +119,49 @@ void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t ver
 }
 
 namespace {
-// One panel of integers from rows of a weight; missing columns are zeros with scale 0.
-void quantise_panel(const Level& level, const float* src, int64_t columns, int64_t k, Operand operand,
-                    char* panel) {
+// Row j of a panel of integers: numbers q [groups, 128] and their scales.
+void put_integers(const int8_t* q, const float* scale, int64_t j, int64_t groups, Operand operand, char* panel) {
   const bool int4 = operand == Operand::kInt4;
-  const int64_t groups = groups_of(k), group_bytes = panel_bytes(kQuantGroup, operand);
-  std::vector<int8_t> q(static_cast<size_t>(groups * kQuantGroup));
-  std::vector<float> scale(static_cast<size_t>(groups));
-  std::vector<int32_t> sum(static_cast<size_t>(groups));
-  for (int64_t j = 0; j < kPanelCols; ++j) {
-    if (j < columns) {
-      level.quantise_groups(src + j * k, k, int4 ? 7.0f : 127.0f, q.data(), scale.data(), sum.data());
-    } else if (j == columns) {
-      std::fill(q.begin(), q.end(), int8_t{0});
-      std::fill(scale.begin(), scale.end(), 0.0f);
-    }
-    for (int64_t g = 0; g < groups; ++g) {
-      char* group = panel + g * group_bytes;
-      std::memcpy(group + j * 4, &scale[static_cast<size_t>(g)], 4);
-      uint8_t* out = reinterpret_cast<uint8_t*>(group) + kPanelCols * 4 + j * 4;
-      const int8_t* in = q.data() + g * kQuantGroup;
-      for (int64_t at = 0; at < kQuantGroup; at += int4 ? 8 : 4, out += kPanelCols * 4)
-        for (int64_t i = 0; i < 4; ++i)
-          out[i] =
-              static_cast<uint8_t>(int4 ? (in[at + i] + 8) | (in[at + 4 + i] + 8) << 4 : in[at + i] + 128);
-    }
+  const int64_t group_bytes = panel_bytes(kQuantGroup, operand);
+  for (int64_t g = 0; g < groups; ++g, panel += group_bytes, q += kQuantGroup) {
+    std::memcpy(panel + j * 4, scale + g, 4);
+    uint8_t* out = reinterpret_cast<uint8_t*>(panel) + kPanelCols * 4 + j * 4;
+    for (int64_t at = 0; at < kQuantGroup; at += int4 ? 8 : 4, out += kPanelCols * 4)
+      for (int64_t i = 0; i < 4; ++i)
+        out[i] = static_cast<uint8_t>(int4 ? (q[at + i] + 8) | (q[at + 4 + i] + 8) << 4 : q[at + i] + 128);
   }
 }
 }  // namespace
 
+// Missing columns are zeros with scale 0.
+void pack_integers(int64_t rows, int64_t k, Operand operand, void* panel,
+                   const std::function<void(int64_t row, int8_t* q, float* scale)>& row_of) {
+  const int64_t groups = groups_of(k);
+  std::vector<int8_t> q(static_cast<size_t>(groups * kQuantGroup));
+  std::vector<float> scale(static_cast<size_t>(groups));
+  for (int64_t j = 0; j < kPanelCols; ++j) {
+    if (j < rows) {
+      row_of(j, q.data(), scale.data());
+    } else if (j == rows) {
+      std::fill(q.begin(), q.end(), int8_t{0});
+      std::fill(scale.begin(), scale.end(), 0.0f);
+    }
+    put_integers(q.data(), scale.data(), j, groups, operand, static_cast<char*>(panel));
+  }
+}
+
 void pack_stripe(const Level& level, const float* values, const Matrix& m, int64_t row) {
   const int64_t rows = std::min(kPanelCols, m.out - row);
   const float* src = values + row * m.in;
-  if (is_integer(m.operand))
-    return quantise_panel(level, src, rows, m.in, m.operand,
-                          static_cast<char*>(m.panels) + row / kPanelCols * panel_bytes(m.in, m.operand));
+  if (is_integer(m.operand)) {
+    std::vector<int32_t> sum(static_cast<size_t>(groups_of(m.in)));
+    const float limit = m.operand == Operand::kInt4 ? 7.0f : 127.0f;
+    return pack_integers(rows, m.in, m.operand,
+                         static_cast<char*>(m.panels) + row / kPanelCols * panel_bytes(m.in, m.operand),
+                         [&](int64_t j, int8_t* q, float* scale) {
+                           level.quantise_groups(src + j * m.in, m.in, limit, q, scale, sum.data());
+                         });
+  }
   level.pack_b_rows(src, m.in, rows, m.in, m.operand,
                     static_cast<char*>(m.panels) + row / kPanelCols * panel_bytes(m.in, m.operand));
   if (!m.panels_transposed) return;
@@ -262,6 +270,7 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
         static_cast<double>(4 * g.rows * (g.b.k + g.b.n) + packed_b_bytes(g.b.n, g.b.k, g.b.operand));
   }
   if (groups.empty()) return;
+  if (ctx.observer) ctx.observer(groups);
   const ProfileScope timed(ctx.profile, groups[0].b.operation, work, groups[0].b.name);
   int64_t packed = 0;
   for (const GemmGroup& g : groups) {

@@ -2,6 +2,7 @@
 // the partition over threads, the neighbours of a row and the level change no bit.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "kernels/ctx.h"
@@ -52,6 +53,10 @@ inline void pack_matrix(Ctx& ctx, const float* values, Matrix* matrix, int64_t v
   pack_matrices(ctx, {&one, 1}, version);
 }
 
+// One panel of int8 or int4 weights of up to 32 rows: row_of gives each row's numbers, in whole groups of 128 padded
+// with zeros, and the scale of each group.
+void pack_integers(int64_t rows, int64_t k, Operand operand, void* panel,
+                   const std::function<void(int64_t row, int8_t* q, float* scale)>& row_of);
 // Panels [first, last) of e4m3 weights out of the bytes of a published checkpoint, [rows, k], with a scale
 // per block of 128 x 128. Missing rows are zeros.
 void pack_fp8(const uint8_t* q, const float* scale, int64_t rows, int64_t k, int64_t first, int64_t last,

@@ -151,6 +151,7 @@ struct Level {
   void (*round_bf16)(const float* x, int64_t n, float* y);
   void (*narrow_bf16)(const float* x, int64_t n, uint16_t* y);  // the same as 16 bits
   void (*widen_bf16)(const uint16_t* x, int64_t n, float* y);
+  void (*widen_e4m3)(const uint8_t* q, int64_t n, float scale, float* y);  // y = q * scale
   void (*add)(const float* a, const float* b, int64_t n, float* y);  // y = a + b
   void (*add_scaled)(float s, const float* x, int64_t n, float* y);  // y = fma(s, x, y)
   void (*scale)(float s, const float* x, int64_t n, float* y);       // y = s * x

@@ -51,6 +51,12 @@ float ue8m0_scale(float s) {
   return std::bit_cast<float>((u & 0x7f800000u) + ((u & 0x007fffffu) != 0 ? 0x00800000u : 0u));
 }
 
+float quantise_e4m3(const Level& level, const float* x, int64_t n, uint8_t* q) {
+  const float scale = abs_max(x, n, kSmallestActivationMax) / kE4m3Max;
+  encode(level, x, scale, n, q);
+  return scale;
+}
+
 void quantise_activations(Ctx& ctx, const float* x, int64_t ldx, int64_t rows, int64_t channels, bool ue8m0,
                           uint8_t* q, float* scale) {
   const int64_t blocks = quant_blocks(channels);

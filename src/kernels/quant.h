@@ -21,6 +21,8 @@ float ue8m0_scale(float s);
 
 // x [rows, channels] with row stride ldx -> q [rows, channels], scale [rows, blocks(channels)]. ue8m0:
 // power-of-two scales (scale_fmt "ue8m0", DeepSeek-V3.1 and later).
+// One block of n <= 128 numbers; returns its scale.
+float quantise_e4m3(const Level& level, const float* x, int64_t n, uint8_t* q);
 void quantise_activations(Ctx& ctx, const float* x, int64_t ldx, int64_t rows, int64_t channels, bool ue8m0,
                           uint8_t* q, float* scale);
 

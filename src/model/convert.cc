@@ -9,6 +9,8 @@
 #include "base/disk.h"
 #include "base/error.h"
 #include "base/safetensors_index.h"
+#include "kernels/compensated_rounding.h"
+#include "kernels/gemm.h"
 #include "kernels/quant.h"
 #include "model/convert_progress.h"
 #include "model/manifest.h"
@@ -27,6 +29,7 @@ struct Job {
   TensorEntry target;
   bool is_scale = false;  // written from what the matrix before it left behind
   int64_t bits = 0;       // int8 or int4 panels
+  const std::vector<float>* moments = nullptr;  // of their inputs (calibration.h)
   bool behind = false;    // panels of the weight before it: they must lie one behind the other
 };
 
@@ -45,7 +48,8 @@ Dtype target_dtype(const StoredTensor& planned, const Tensor& source, const Mode
 }
 
 std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, const ParamTable& table,
-                      const Weights& weights, StoredFormat format) {
+                      const Weights& weights, const ConvertOptions& options) {
+  const StoredFormat format = options.format;
   std::vector<Job> jobs;
   for (const StoredTensor& t : stored_tensors(table, weights, format)) {
     if (t.is_scale) continue;  // follows from the type that its matrix gets
@@ -53,6 +57,7 @@ std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, c
       jobs.push_back(
           {files.find(t.param->name), files.find(scale_name(t.param->name)), {t.name, t.dtype, t.shape}});
       jobs.back().bits = bits_of(format);
+      if (options.calibration) jobs.back().moments = options.calibration->moments(t.param->name);
       jobs.back().behind = t.param->row != 0;
       continue;
     }
@@ -177,8 +182,44 @@ class Converter {
     const int64_t count = rows.end - rows.begin;
     const kernels::Operand operand = integer_operand(job.bits);
     bytes_.resize(static_cast<size_t>(kernels::packed_b_bytes(count, rows.columns, operand)));
+    if (job.moments != nullptr) return pack_compensated(job, rows, operand);
     kernels::Matrix matrix{operand, count, rows.columns, bytes_.data()};
     kernels::pack_matrix(ctx_, values_.data(), &matrix, 0);
+  }
+
+  void pack_compensated(const Job& job, const Rows& rows, kernels::Operand operand) {
+    constexpr int64_t kGroup = kernels::kQuantGroup, kPanel = kernels::kPanelCols;
+    const int64_t k = rows.columns, groups = (k + kGroup - 1) / kGroup, count = rows.end - rows.begin;
+    if (prepared_ != job.moments) {
+      groups_.resize(static_cast<size_t>(groups));
+      ctx_.pool.parallel_for(groups, [&](int64_t begin, int64_t end, int) {
+        for (int64_t g = begin; g < end; ++g)
+          groups_[static_cast<size_t>(g)] =
+              kernels::group_moments(job.moments->data() + g * kGroup * kGroup, std::min(kGroup, k - g * kGroup));
+      });
+      prepared_ = job.moments;
+    }
+    const float limit = job.bits == 4 ? 7.0f : 127.0f;
+    const int64_t panel_bytes = kernels::packed_b_bytes(1, k, operand);
+    ctx_.pool.parallel_for((count + kPanel - 1) / kPanel, [&](int64_t begin, int64_t end, int) {
+      for (int64_t p = begin; p < end; ++p)
+        kernels::pack_integers(std::min(kPanel, count - p * kPanel), k, operand, bytes_.data() + p * panel_bytes,
+                               [&](int64_t row, int8_t* q, float* scale) {
+                                 round_row(values_.data() + (p * kPanel + row) * k, k, limit, q, scale);
+                               });
+    });
+  }
+
+  void round_row(const float* w, int64_t k, float limit, int8_t* q, float* scale) const {
+    for (size_t g = 0; g < groups_.size(); ++g, w += kernels::kQuantGroup, q += kernels::kQuantGroup) {
+      std::fill_n(q, kernels::kQuantGroup, int8_t{0});
+      int32_t sum;
+      if (groups_[g].n > 0)
+        scale[g] = kernels::round_compensated(groups_[g], w, limit, q);
+      else  // inputs that were always zero
+        ctx_.level.quantise_groups(w, std::min<int64_t>(kernels::kQuantGroup, k - static_cast<int64_t>(g) * kernels::kQuantGroup),
+                                   limit, q, scale + g, &sum);
+    }
   }
 
   // halves_ or bytes_ (and scales_) = values_ in the target's type; f32 needs nothing.
@@ -220,6 +261,8 @@ class Converter {
   std::vector<float> values_, scales_;
   std::vector<uint16_t> halves_;
   std::vector<uint8_t> bytes_;
+  std::vector<kernels::GroupMoments> groups_;  // of the moments
+  const std::vector<float>* prepared_ = nullptr;
 };
 
 // The source's config.json with the two fields that tell how weights are stored; every other field stays.
@@ -310,15 +353,19 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
   if (const auto problems = tensor_problems(files, config, table, from); !problems.empty())
     fail(problems[0].where, problems[0].what, problems[0].remedy);
 
-  const std::vector<Job> jobs = plan(files, config, table, weights, options.format);
+  const std::vector<Job> jobs = plan(files, config, table, weights, options);
   const auto shards = cut_into_shards(jobs, options.shard_bytes);
   ConvertReport report{.shards = shards.size(), .carried = files_to_carry(from)};
-  for (const Job& j : jobs) report.bytes += j.target.bytes();
+  for (const Job& j : jobs) {
+    report.bytes += j.target.bytes();
+    report.matrices += j.bits > 0;
+    report.compensated += j.moments != nullptr;
+  }
   WritingDirectory out(to);
   ConvertState state = read_convert_state(
       out.path(),
       conversion_job(from, files,
-                     fmt::format("{} {}", static_cast<int>(options.format), options.shard_bytes)));
+                     fmt::format("{} {} {}", static_cast<int>(options.format), options.shard_bytes, options.calibrated)));
   report.found = finished_shards(out.path(), state, jobs, shards);
   state.shards.resize(report.found);
   if (report.found == 0) out.clear();

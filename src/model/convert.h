@@ -6,6 +6,7 @@
 #include <string>
 
 #include "kernels/ctx.h"
+#include "model/calibration.h"
 #include "model/stored.h"
 
 namespace frugal::model {
@@ -13,6 +14,10 @@ namespace frugal::model {
 struct ConvertOptions {
   StoredFormat format = StoredFormat::kBF16;
   int64_t shard_bytes = 5'000'000'000;  // a shard grows no larger, unless by a single tensor
+  // int8 and int4: matrices that it knows are rounded with compensation. calibrated: what it was made from, since an
+  // interrupted conversion goes on only with the same.
+  const Calibration* calibration = nullptr;
+  std::string calibrated = "";
   bool verify = false;                  // the written files are read back before they get their name
 };
 
@@ -24,6 +29,7 @@ struct ConvertProgress {
 struct ConvertReport {
   int64_t tensors = 0, bytes = 0;  // tensor bytes written
   size_t shards = 0;
+  int64_t matrices = 0, compensated = 0;  // that became integers; of them, rounded with compensation
   size_t found = 0;                  // of them, finished by an earlier call
   std::vector<std::string> carried;  // other files, copied as they are
 };

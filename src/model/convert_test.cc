@@ -71,7 +71,8 @@ class Convert : public ::testing::Test {
   std::string convert(const std::string& from, const std::string& name, StoredFormat format,
                       int64_t shard_bytes = 1 << 30, int threads = 1) {
     kernels::Ctx ctx(threads);
-    report_ = convert_model(ctx, from, directory_ / name, {format, shard_bytes, true}, {});
+    report_ = convert_model(ctx, from, directory_ / name,
+                            {.format = format, .shard_bytes = shard_bytes, .verify = true}, {});
     return directory_ / name;
   }
 
@@ -236,6 +237,45 @@ TEST_F(Convert, ThreadsChangeNothing) {
     EXPECT_EQ(contents(convert(source, name + "1", format, 1 << 30, 1)),
               contents(convert(source, name + "3", format, 1 << 30, 3)));
   }
+}
+
+// A calibration changes the numbers of the matrices that tokens have reached, and nothing else; not with the threads.
+TEST_F(Convert, CalibratedIntegers) {
+  ModelConfig config = wide_config();
+  config.hidden_size = 160;  // panels are whole
+  config.intermediate_size = 256;
+  config.moe_intermediate_size = 64;
+  const std::string from = saved(kernels::Operand::kBF16, config);
+  std::vector<int32_t> ids;
+  for (int i = 0; i < 400; ++i) ids.push_back(static_cast<int32_t>(i * i * 7 % config.vocab_size));
+  const Contents plain = contents(convert(from, "plain", StoredFormat::kInt4));
+  EXPECT_EQ(report_.compensated, 0);
+  std::map<int, Contents> made;
+  for (const int threads : {1, 3}) {
+    kernels::Ctx ctx(threads);
+    const auto m = load_model(ctx, from, {.operand = kernels::Operand::kBF16});
+    int64_t done = 0;
+    const Calibration calibration(ctx, *m, ids, 64, [&](int64_t n) { done = n; });
+    EXPECT_EQ(done, 384);  // whole rows
+    EXPECT_FALSE(ctx.observer);
+    EXPECT_EQ(calibration.moments("model.norm.weight"), nullptr);
+    ASSERT_NE(calibration.moments("model.layers.0.mlp.up_proj.weight"), nullptr);
+    EXPECT_EQ(calibration.moments("model.layers.0.mlp.up_proj.weight"), calibration.moments("model.layers.0.mlp.gate_proj.weight"));
+    const std::string to = directory_ / ("calibrated" + std::to_string(threads));
+    const ConvertReport report =
+        convert_model(ctx, from, to, {.format = StoredFormat::kInt4, .calibration = &calibration, .calibrated = "x"}, {});
+    EXPECT_GT(report.compensated, report.matrices / 2);
+    made[threads] = contents(to);
+  }
+  EXPECT_EQ(made[1], made[3]);
+  ASSERT_EQ(made[1].size(), plain.size());
+  for (const auto& [name, tensor] : plain) {
+    EXPECT_EQ(made[1].at(name).shape, tensor.shape) << name;
+    EXPECT_TRUE(tensor.dtype == Dtype::kU8 || made[1].at(name) == tensor) << name;
+  }
+  EXPECT_NE(made[1], plain);
+  expect_error([&] { Calibration(ctx_, *load_model(ctx_, from, {}), {1}, 64, {}); }, {"fewer than two tokens"});
+  expect_error([&] { Calibration(ctx_, *load_model(ctx_, from, {}), {1, 1 << 20}, 64, {}); }, {"token 1048576"});
 }
 
 TEST_F(Convert, OtherFieldsAndFilesAreKept) {

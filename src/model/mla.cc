@@ -124,9 +124,7 @@ void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSe
   const int64_t n = q.first_position + q.tokens, width = d.kv_lora + d.rope;
   auto latents = aligned_array<float>(n * width);
   const auto cached = cache_pages(p, q);
-  for (int64_t t = 0; t < n; ++t)
-    kernels::read_key(p.cache->layout(), cached[static_cast<size_t>(t / kernels::kPageTokens)],
-                      t % kernels::kPageTokens, 0, 0, width, latents.get() + t * width);
+  kernels::read_keys(p.ctx, p.cache->layout(), {cached.data()}, n, latents.get());
   auto kv = aligned_array<float>(n * d.H * (d.nope + d.v));
   linear(p, w.kv_b_proj, latents.get(), width, n, kv.get());
   auto k = aligned_array<float>(n * d.H * d.qk);

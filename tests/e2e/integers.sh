@@ -1,5 +1,5 @@
 # int8 and int4 weights: quantize, synth, and running them.
-cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits model_cut_short quantize_goes_on synth_same_bytes bench_model doctor)
+cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits model_cut_short quantize_goes_on quantize_calibrated chat_with_latent_cache synth_same_bytes bench_model doctor)
 
 # $dense: a trained checkpoint whose widths fit panels of 32 rows. Made once.
 dense=$work/dense
@@ -76,6 +76,51 @@ case_quantized_same_bits() {
     "$FRUGAL" generate $format "Question: What" -n 30 --ignore-eos --json -t 1 >tokens 2>err
     same first tokens
   done
+}
+
+# Compensated rounding keeps more of the model on a text that it has not seen, and writes the same at any thread count.
+case_quantize_calibrated() {
+  make_dense
+  head -n 200 "$tasks" >calibration
+  tail -n 60 "$tasks" >text
+  kl() { awk '{ for (i = 1; i < NF; i++) if ($i == "KL") print $(i + 1) }' out; }
+  local plain calibrated
+  runs 0 "$FRUGAL" quantize "$dense" plain --format int4 --evaluate text --evaluate-tokens 2000
+  plain=$(kl)
+  runs 0 "$FRUGAL" quantize "$dense" calibrated --format int4 --calibrate calibration --calibrate-tokens 6000 --evaluate text --evaluate-tokens 2000
+  mentions err "matrices were rounded with compensation"
+  calibrated=$(kl)
+  awk -v a="$plain" -v b="$calibrated" 'BEGIN { exit !(b > 0 && b < 0.8 * a) }' || die "KL $plain plain, $calibrated calibrated"
+  runs 0 "$FRUGAL" quantize "$dense" again --format int4 --calibrate calibration --calibrate-tokens 6000 --threads 3
+  diff -r calibrated again
+  # Broken off, it goes on with the same calibration only.
+  runs 137 faulty FAULT=kill FAULT_AT=1 FAULT_IN=q.writing/model-00003 -- "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB --calibrate calibration
+  runs 0 "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB --calibrate calibration --calibrate-tokens 6000
+  grep "finished by an earlier call" err && die "took over files of another calibration"
+  : >empty
+  runs 1 "$FRUGAL" quantize "$dense" none --format int4 --calibrate empty
+  mentions err "fewer than two tokens"
+  absent none
+}
+
+# fp8 and f32 caches: text comes, a wrong combination is named, and /exact says why it cannot be.
+case_chat_with_latent_cache() {
+  make_dense
+  local type
+  for type in bf16 f32 fp8; do
+    runs 0 "$FRUGAL" generate "$dense" "Question: What" -n 12 --ignore-eos --cache $type --json
+    [ "$(wc -l <out)" = 12 ] || die "no 12 tokens with $type"
+    cp out once
+    runs 0 "$FRUGAL" generate "$dense" "Question: What" -n 12 --ignore-eos --cache $type --json -t 3
+    same once out
+  done
+  runs 1 "$FRUGAL" generate "$dense" x --cache int3
+  mentions err "--cache|int3|bf16, f32 or fp8"
+  runs 1 "$FRUGAL" generate "$dense" x --cache fp8 --attention expanded
+  mentions err "--cache|absorbed"
+  printf 'Hello\n/exact\n/quit\n' >lines
+  "$FRUGAL" chat "$dense" --cache fp8 -n 4 <lines >out 2>err || { cat err; die "chat"; }
+  mentions err "/exact|--attention expanded"
 }
 
 # Broken off behind its second file it goes on there; what it writes in the end is the same.

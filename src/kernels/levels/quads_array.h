@@ -1,6 +1,8 @@
 // 16 lanes of four bytes and of one int32, as arrays: the reference for the other levels. Included inside a
 // level's namespace behind f32x16_array.h.
-constexpr int kGroupRows = 1;  // rows of a tile
+constexpr int kGroupRows = 1, kHalfRows = 1;  // rows of a tile: of weights of bytes, of four bits
+constexpr int kHalvesAtOnce = 2;              // of a tile of four bits: 16 columns each
+constexpr bool kBytesAreSigned = false;       // whether weights() takes off what was added to the bytes
 struct i32x16 {
   int32_t v[16];
 };
@@ -29,6 +31,8 @@ static inline quads high_halves(quads x) {
   for (int i = 0; i < 64; ++i) x.v[i] = static_cast<uint8_t>(x.v[i] >> 4);
   return x;
 }
+// Bytes made ready for dot4.
+static inline quads weights(quads x) { return x; }
 static inline quad broadcast_quad(const int8_t* p) { return {{p[0], p[1], p[2], p[3]}}; }
 // acc + the sum of the four products, exact.
 static inline i32x16 dot4(i32x16 acc, quads w, quad a) {

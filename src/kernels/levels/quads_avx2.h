@@ -1,15 +1,21 @@
 // 16 lanes of four bytes and of one int32, as two AVX2 registers. Included inside a level's namespace behind
-// f32x16_avx2.h. With bytes vpmaddubsw would saturate; even and odd bytes as int16 do not. With numbers of four
-// bits it does not: a pair of products is at most 2 * 15 * 127 = 3,810, and int16 holds eight of these.
-constexpr int kGroupRows = 2;  // rows of a tile
+// f32x16_avx2.h. vpmaddubsw adds pairs of products of unsigned and signed bytes as int16. It would saturate with 255;
+// |w| and sign(w) a are at most 127, whose pairs fit. With numbers of four bits a pair is at most 2 * 15 * 127 = 3,810,
+// and int16 holds eight of these.
+constexpr int kGroupRows = 2, kHalfRows = 4;  // rows of a tile of bytes, of four bits
+constexpr int kHalvesAtOnce = 1;              // 16 columns, where rows are many: the sums stay in registers
+constexpr bool kBytesAreSigned = true;        // after weights()
 struct i32x16 {
   __m256i lo, hi;
 };
 struct quads {
   __m256i lo, hi;
 };
+struct signed_quads {
+  __m256i lo, hi, abs_lo, abs_hi;
+};
 struct quad {
-  __m256i even, odd;  // int16: bytes 0 and 2, bytes 1 and 3
+  __m256i v;
 };
 
 static inline i32x16 zero_i32() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
@@ -32,30 +38,27 @@ static inline quads high_halves(quads x) {
 static inline quad broadcast_quad(const int8_t* p) {
   int32_t bytes;
   __builtin_memcpy(&bytes, p, 4);
-  const __m256i x = _mm256_set1_epi32(bytes);
-  return {_mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8), _mm256_srai_epi16(x, 8)};
+  return {_mm256_set1_epi32(bytes)};
 }
-static inline __m256i dot4_lanes(__m256i acc, __m256i w, quad a) {
-  const __m256i even = _mm256_and_si256(w, _mm256_set1_epi16(255)), odd = _mm256_srli_epi16(w, 8);
-  acc = _mm256_add_epi32(acc, _mm256_madd_epi16(even, a.even));
-  return _mm256_add_epi32(acc, _mm256_madd_epi16(odd, a.odd));
+static inline signed_quads weights(quads x) {
+  const __m256i offset = _mm256_set1_epi8(-128);
+  const __m256i lo = _mm256_xor_si256(x.lo, offset), hi = _mm256_xor_si256(x.hi, offset);
+  return {lo, hi, _mm256_abs_epi8(lo), _mm256_abs_epi8(hi)};
 }
-static inline i32x16 dot4(i32x16 acc, quads w, quad a) {
-  return {dot4_lanes(acc.lo, w.lo, a), dot4_lanes(acc.hi, w.hi, a)};
+static inline __m256i dot4_lanes(__m256i acc, __m256i w, __m256i abs_w, __m256i a) {
+  const __m256i pairs = _mm256_maddubs_epi16(abs_w, _mm256_sign_epi8(a, w));
+  return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+static inline i32x16 dot4(i32x16 acc, signed_quads w, quad a) {
+  return {dot4_lanes(acc.lo, w.lo, w.abs_lo, a.v), dot4_lanes(acc.hi, w.hi, w.abs_hi, a.v)};
 }
 constexpr int kHalfDots = 8;  // dot4_half's that a half_sums holds
 struct half_sums {
   __m256i lo, hi;  // int16
 };
-struct half_quad {
-  __m256i v;
-};
+using half_quad = quad;
 static inline half_sums zero_half_sums() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-static inline half_quad broadcast_half_quad(const int8_t* p) {
-  int32_t bytes;
-  __builtin_memcpy(&bytes, p, 4);
-  return {_mm256_set1_epi32(bytes)};
-}
+static inline half_quad broadcast_half_quad(const int8_t* p) { return broadcast_quad(p); }
 static inline half_sums dot4_half(half_sums acc, quads w, half_quad a) {
   return {_mm256_add_epi16(acc.lo, _mm256_maddubs_epi16(w.lo, a.v)),
           _mm256_add_epi16(acc.hi, _mm256_maddubs_epi16(w.hi, a.v))};

@@ -1,6 +1,8 @@
 // 16 lanes of four bytes and of one int32, as one AVX-512 register. Included inside a level's namespace
 // behind f32x16_avx512.h. With FRUGAL_VNNI one instruction makes the four products and their sum.
-constexpr int kGroupRows = 12;  // rows of a tile
+constexpr int kGroupRows = 12, kHalfRows = 12;  // rows of a tile
+constexpr int kHalvesAtOnce = 2;
+constexpr bool kBytesAreSigned = false;
 struct i32x16 {
   __m512i v;
 };
@@ -15,6 +17,7 @@ static inline quads low_halves(quads x) { return {_mm512_and_si512(x.v, _mm512_s
 static inline quads high_halves(quads x) {
   return {_mm512_and_si512(_mm512_srli_epi16(x.v, 4), _mm512_set1_epi8(15))};
 }
+static inline quads weights(quads x) { return x; }
 static inline __m512i broadcast_bytes(const int8_t* p) {
   int32_t bytes;
   __builtin_memcpy(&bytes, p, 4);

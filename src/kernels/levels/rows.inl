@@ -87,6 +87,18 @@ static void widen_bf16(const uint16_t* x, int64_t n, float* y) {
         store_first(y + i, m, load_bf16(rest));
       });
 }
+static void widen_e4m3_row(const uint8_t* q, int64_t n, float scale, float* y) {
+  alignas(64) uint16_t words[64];
+  uint8_t rest[64] = {};
+  const f32x16 s = set1(scale);
+  for (int64_t i = 0; i < n; i += 64) {
+    if (n - i < 64)
+      for (int64_t j = 0; j < n - i; ++j) rest[j] = q[i + j];
+    widen_e4m3(n - i < 64 ? rest : q + i, kE4m3.word, words);
+    for (int64_t j = 0; j < 64 && i + j < n; j += 16)
+      store_first(y + i + j, static_cast<int>(n - i - j < 16 ? n - i - j : 16), mul(load_bf16(words + j), s));
+  }
+}
 static void add_row(const float* a, const float* b, int64_t n, float* y) {
   map16(n, y, [&](int64_t i, int m) { return add(take(a + i, m), take(b + i, m)); });
 }

@@ -13,6 +13,7 @@ static const Level kTable = {
     .round_bf16 = round_bf16_row,
     .narrow_bf16 = narrow_bf16,
     .widen_bf16 = widen_bf16,
+    .widen_e4m3 = widen_e4m3_row,
     .add = add_row,
     .add_scaled = add_scaled,
     .scale = scale_row,
