@@ -12,7 +12,7 @@ namespace frugal::kernels {
 
 namespace {
 constexpr double kDamping = 0.01;  // of the mean square, as in GPTQ
-constexpr int kScales = 9;         // tried: from the largest weight's down in steps of 5 %
+constexpr int kScales = 9;         // tried for few bits: from the largest weight's down in steps of 5 %
 
 // a [n, n] symmetric and positive -> its lower Cholesky factor in place.
 void cholesky(std::vector<double>* a, int64_t n) {
@@ -48,7 +48,7 @@ float best_scale(const GroupMoments& m, const float* w, float limit) {
   const float widest = amax / limit;
   if (widest < std::numeric_limits<float>::min()) return 1;
   float best = widest, least = std::numeric_limits<float>::infinity();
-  for (int c = 0; c < kScales; ++c) {
+  for (int c = 0; c < (limit < 16 ? kScales : 1); ++c) {
     const float s = widest * (1.0f - 0.05f * static_cast<float>(c));
     float loss = 0;
     for (int64_t i = 0; i < m.n; ++i) {

@@ -250,7 +250,10 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
 template <int RS, int KS, int ROWS>
 static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
                              bool fresh) {
-  if constexpr (ROWS > 3) {
+  if constexpr (ROWS == 4) {  // a row alone would use each register of B once
+    tile_bf16_part<RS, KS, 2>(a, b, blocks, acc, ld, fresh);
+    tile_bf16_part<RS, KS, 2>(a + 2 * RS, b, blocks, acc + 2 * ld, ld, fresh);
+  } else if constexpr (ROWS > 3) {
     tile_bf16_part<RS, KS, 3>(a, b, blocks, acc, ld, fresh);
     tile_bf16<RS, KS, ROWS - 3>(a + 3 * RS, b, blocks, acc + 3 * ld, ld, fresh);
   } else {
