@@ -90,26 +90,35 @@ TEST_P(EngineTest, SampledLogProbabilitiesEqualATrainingForward) {
   }
 }
 
-// int8 and int4 weights: alone, among others, in chunks of any size, on any level and number of threads.
-TEST(EngineIntegers, NeighboursChunksThreadsAndLevelsChangeNoBit) {
+// Every stored format with every form of the cache: alone, among others, in chunks of any size, on any level and
+// number of threads.
+TEST(EngineFormats, NeighboursChunksThreadsAndLevelsChangeNoBit) {
   model::ModelConfig c = v3_config();
   c.hidden_size = 64;
   c.intermediate_size = 96;
   c.moe_intermediate_size = 32;
-  for (const auto format : {model::StoredFormat::kInt8, model::StoredFormat::kInt4}) {
+  using model::StoredFormat;
+  using kernels::Operand;
+  for (const auto format : {StoredFormat::kF32, StoredFormat::kBF16, StoredFormat::kFP8, StoredFormat::kInt8,
+                            StoredFormat::kInt4}) {
     const test::TemporaryDirectory d;
     kernels::Ctx ctx(2);
     model::synthesise_model(ctx, c, format, 1, d / "m", 1 << 20, {});
-    for (const bool absorbed : {false, true}) {
+    const Operand operand = format == StoredFormat::kF32 ? Operand::kF32 : Operand::kBF16;
+    std::vector<Output> outputs;
+    for (const CacheForm& form : {CacheForm{false}, CacheForm{true}, CacheForm{true, Operand::kFP8},
+                                  CacheForm{true, operand == Operand::kF32 ? Operand::kBF16 : Operand::kF32}}) {
       const Request r = request_of(prompt_of(75, 5), 12, 3);
       const auto load = [&](kernels::Ctx& at) {
-        return model::load_model(at, d / "m", {.absorbed = absorbed});
+        return model::load_model(at, d / "m", {.operand = operand, .absorbed = form.absorbed});
       };
       const auto m = load(ctx);
-      const Output alone = run_alone(ctx, *m, r, {.cache = {absorbed}});
+      const Output alone = run_alone(ctx, *m, r, {.cache = form});
       ASSERT_EQ(alone.tokens.size(), 12u);
-      EXPECT_TRUE(alone == run_alone(ctx, *m, r, {.max_batch_tokens = 7, .cache = {absorbed}}));
-      Engine engine(ctx, *m, {.max_sequences = 32, .max_batch_tokens = 64, .cache = {absorbed}});
+      for (const Output& other : outputs) EXPECT_FALSE(alone.logprobs == other.logprobs);  // another form, other bits
+      outputs.push_back(alone);
+      EXPECT_TRUE(alone == run_alone(ctx, *m, r, {.max_batch_tokens = 7, .cache = form}));
+      Engine engine(ctx, *m, {.max_sequences = 32, .max_batch_tokens = 64, .cache = form});
       for (int32_t i = 0; i < 31; ++i)
         engine.add(request_of(prompt_of(3 + i, i), 20, static_cast<uint64_t>(i)));
       const int64_t id = engine.add(r);
@@ -117,7 +126,7 @@ TEST(EngineIntegers, NeighboursChunksThreadsAndLevelsChangeNoBit) {
       for (const std::string& level : kernels::available_levels()) {
         kernels::Ctx other(3, kernels::level_by_name(level));
         const auto again = load(other);
-        EXPECT_TRUE(alone == run_alone(other, *again, r, {.cache = {absorbed}})) << level;
+        EXPECT_TRUE(alone == run_alone(other, *again, r, {.cache = form})) << level;
       }
     }
   }
