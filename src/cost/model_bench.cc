@@ -45,6 +45,38 @@ kernels::Operand most_of(const model::ModelConfig& c, kernels::Operand operand) 
   return c.bits > 0 ? model::integer_operand(c.bits) : operand;
 }
 
+// A rate that a quarter of the runs exceeds: above what neighbours leave on average, below what a lucky millisecond
+// shows.
+double upper_quartile(std::vector<double> rates) {
+  const auto at = rates.begin() + static_cast<std::ptrdiff_t>(rates.size() * 3 / 4);
+  std::nth_element(rates.begin(), at, rates.end());
+  return *at;
+}
+
+class LimitProbes {
+ public:
+  LimitProbes(kernels::Ctx& ctx, kernels::Operand products, kernels::Operand attention)
+      : read_(ctx), products_(ctx, products), attention_(ctx, attention) {}
+  void run() {
+    read_rates_.push_back(read_.run());
+    product_rates_.push_back(products_.run());
+    attention_rates_.push_back(attention_.run());
+  }
+  ModelLimits limits() const {
+    ModelLimits l;
+    l.machine.cpu = kernels::cpu_name();
+    l.machine.read_bytes = upper_quartile(read_rates_);
+    l.machine.flops = upper_quartile(product_rates_);
+    l.attention_flops = upper_quartile(attention_rates_);
+    return l;
+  }
+
+ private:
+  kernels::ReadProbe read_;
+  kernels::ProductProbe products_, attention_;
+  std::vector<double> read_rates_, product_rates_, attention_rates_;
+};
+
 struct Runner {
   kernels::Ctx& ctx;
   model::Model& model;
@@ -52,29 +84,25 @@ struct Runner {
 
   // Runs f and adds where its time went to the row.
   template <class F>
-  double measured(ModelRow* row, F f) const {
+  double measured(ModelRow* row, EnergyMeter* meter, F f) const {
+    const double joules = meter->joules();
     ctx.profile = &row->profile;
     const auto start = std::chrono::steady_clock::now();
     f();
     const double seconds = seconds_since(start);
     ctx.profile = nullptr;
     row->seconds += seconds;
+    row->joules_per_token += meter->joules() - joules;  // of all so far
     return seconds;
   }
 
-  ModelLimits limits() const {
-    return measure_limits(ctx, most_of(model.config, model.operand), model.operand);
-  }
+  LimitProbes probes() const { return {ctx, most_of(model.config, model.operand), model.operand}; }
 
   // tokens: of all passes of the profile.
-  void finish(ModelRow* row, double tokens, EnergyMeter* meter) const {
+  void finish(ModelRow* row, double tokens, const ModelLimits& limits, EnergyMeter* meter) const {
     row->joules_measured = meter->measured();
-    row->joules_per_token = meter->joules() / tokens;
-    const ModelLimits after = limits();
-    ModelLimits& best = row->limits;
-    best.machine.flops = std::max(best.machine.flops, after.machine.flops);
-    best.machine.read_bytes = std::max(best.machine.read_bytes, after.machine.read_bytes);
-    best.attention_flops = std::max(best.attention_flops, after.attention_flops);
+    row->joules_per_token /= tokens;
+    row->limits = limits;
     kernels::Work work;
     double arithmetic = 0;
     for (const kernels::ProfileRow& r : row->profile.rows) {
@@ -82,31 +110,37 @@ struct Runner {
       if (!products && !attention) continue;
       work.flops += r.work.flops;
       work.bytes += r.work.bytes;
-      arithmetic += r.work.flops / (products ? best.machine.flops : best.attention_flops);
+      arithmetic += r.work.flops / (products ? limits.machine.flops : limits.attention_flops);
     }
     row->flops_per_token = work.flops / tokens;
     row->bytes_per_token = work.bytes / tokens;
-    row->floor_seconds_per_token = std::max(work.bytes / best.machine.read_bytes, arithmetic) / tokens;
+    row->floor_seconds_per_token = std::max(work.bytes / limits.machine.read_bytes, arithmetic) / tokens;
   }
 
   ModelRow prefill(const ModelTest& t) const {
     infer::Engine engine(ctx, model, engine_options(t, options.cache));
-    ModelRow row{.test = t, .rates = {}, .limits = limits(), .profile = {}};
+    ModelRow row{.test = t, .rates = {}, .limits = {}, .profile = {}};
+    LimitProbes probe = probes();
     const auto run = [&](int i) {
       engine.add(request(t, t.tokens, 1, model.config.vocab_size, static_cast<uint64_t>(i)));
       while (!engine.idle()) engine.step();
     };
     run(0);  // touches the weights
     EnergyMeter meter(ctx.pool.size());
-    for (int i = 1; i <= options.repeats; ++i)
-      row.rates.push_back(static_cast<double>(t.tokens) / measured(&row, [&] { run(i); }));
-    finish(&row, static_cast<double>(t.tokens * options.repeats), &meter);
+    constexpr int kProbes = 20;  // before and after each prompt
+    for (int i = 1; i <= options.repeats; ++i) {
+      for (int k = 0; k < kProbes; ++k) probe.run();
+      row.rates.push_back(static_cast<double>(t.tokens) / measured(&row, &meter, [&] { run(i); }));
+      for (int k = 0; k < kProbes; ++k) probe.run();
+    }
+    finish(&row, static_cast<double>(t.tokens * options.repeats), probe.limits(), &meter);
     return row;
   }
 
   ModelRow decode(const ModelTest& t) const {
     infer::Engine engine(ctx, model, engine_options(t, options.cache));
-    ModelRow row{.test = t, .rates = {}, .limits = limits(), .profile = {}};
+    ModelRow row{.test = t, .rates = {}, .limits = {}, .profile = {}};
+    LimitProbes probe = probes();
     const int64_t sampled = sampled_of(t);
     for (int64_t b = 0; b < t.batch; ++b)
       engine.add(request(t, prompt_of(t), sampled, model.config.vocab_size, static_cast<uint64_t>(b)));
@@ -115,9 +149,11 @@ struct Runner {
     }
     for (int64_t i = 0; i < kWarm; ++i) engine.step();
     EnergyMeter meter(ctx.pool.size());
-    for (int64_t i = 0; i < t.tokens; ++i)
-      row.rates.push_back(static_cast<double>(t.batch) / measured(&row, [&] { engine.step(); }));
-    finish(&row, static_cast<double>(t.tokens * t.batch), &meter);
+    for (int64_t i = 0; i < t.tokens; ++i) {
+      row.rates.push_back(static_cast<double>(t.batch) / measured(&row, &meter, [&] { engine.step(); }));
+      probe.run();
+    }
+    finish(&row, static_cast<double>(t.tokens * t.batch), probe.limits(), &meter);
     return row;
   }
 };
@@ -141,13 +177,6 @@ double ModelRow::deviation() const {
   double sum = 0;
   for (const double r : rates) sum += (r - mean) * (r - mean);
   return rates.size() < 2 ? 0 : std::sqrt(sum / static_cast<double>(rates.size() - 1));
-}
-
-ModelLimits measure_limits(kernels::Ctx& ctx, kernels::Operand products, kernels::Operand attention) {
-  ModelLimits l{kernels::measure_machine(ctx, products), 0};
-  l.attention_flops =
-      attention == products ? l.machine.flops : kernels::measure_machine(ctx, attention).flops;
-  return l;
 }
 
 int64_t positions_of(const ModelTest& t) { return prompt_of(t) + sampled_of(t); }

@@ -20,14 +20,12 @@ struct ModelTest {
   std::string name() const;  // "pp512", "tg64", "tg64@d8192", "tg64@b8"
 };
 
-// What the machine at hand can do in the model's products and, whose operands have another type, in
-// attention.
+// What the machine at hand does in the model's products and, whose operands have another type, in attention; what
+// a quarter of many short runs between the measured ones exceed, so that neighbours slow both alike.
 struct ModelLimits {
   kernels::Machine machine;
   double attention_flops = 0;
 };
-// products: the operand type of most of the weights. About a second.
-ModelLimits measure_limits(kernels::Ctx& ctx, kernels::Operand products, kernels::Operand attention);
 
 struct ModelRow {
   ModelTest test;
@@ -37,7 +35,7 @@ struct ModelRow {
   double floor_seconds_per_token = 0;               // max(bytes / bandwidth, operations / peaks)
   double joules_per_token = 0;
   bool joules_measured = false;
-  ModelLimits limits;        // the better of before and after the test: neighbours only ever slow them
+  ModelLimits limits;
   kernels::Profile profile;  // of the counted passes, which took `seconds`
   double seconds = 0;
   double average() const;

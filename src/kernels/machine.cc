@@ -26,17 +26,31 @@ std::string cpu_name() {
 }
 
 namespace {
-// The best of several short runs: neighbours only ever slow it down.
-double product_flops(Ctx& ctx, Operand operand) {
-  constexpr int64_t kRows = kBlockRows, kK = 256, kColumns = 128;
-  constexpr int kRepeats = 20, kRuns = 30;
-  struct Work {
-    std::vector<float> a, source;
-    AlignedPtr<std::byte> b;
-    AlignedPtr<float> c;
-  };
-  std::vector<Work> work(static_cast<size_t>(ctx.pool.size()));
-  for (Work& w : work) {
+constexpr int64_t kRows = kBlockRows, kK = 256, kColumns = 128;  // of a product
+constexpr int kProducts = 20;                                    // of a run
+constexpr int64_t kReadMemory = 256 << 20, kReadRun = kReadMemory / 4, kReadBlock = 16384;
+}  // namespace
+
+ReadProbe::ReadProbe(Ctx& ctx)
+    : ctx_(ctx), memory_(aligned_array<float>(kReadMemory / 4)), sums_(static_cast<size_t>(ctx.pool.size())) {
+  ctx.pool.parallel_for(kReadMemory / 4, [&](int64_t begin, int64_t end, int) {
+    std::memset(memory_.get() + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
+  });
+}
+
+double ReadProbe::run() {
+  const auto start = Clock::now();
+  ctx_.pool.parallel_for(kReadRun / 4 / kReadBlock, [&](int64_t begin, int64_t end, int thread) {
+    for (int64_t i = begin; i < end; ++i)
+      sums_[static_cast<size_t>(thread)] += ctx_.level.read(memory_.get() + at_ + i * kReadBlock, kReadBlock);
+  });
+  at_ = (at_ + kReadRun / 4) % (kReadMemory / 4);
+  return static_cast<double>(kReadRun) / since(start);
+}
+
+ProductProbe::ProductProbe(Ctx& ctx, Operand operand)
+    : ctx_(ctx), operand_(operand), work_(static_cast<size_t>(ctx.pool.size())) {
+  for (Work& w : work_) {
     w.a.assign(static_cast<size_t>((kRows + kPanelRows) * (kK / kChunk + 1) * kChunkStride), 0.5f);
     w.source.assign(static_cast<size_t>(kPanelCols * kK), 0.25f);
     w.b = aligned_array<std::byte>(kColumns * kK * 4);
@@ -49,62 +63,45 @@ double product_flops(Ctx& ctx, Operand operand) {
       ctx.level.pack_b_rows(w.source.data(), kK, kPanelCols, kK, operand,
                             w.b.get() + j * kK * (operand == Operand::kF32 ? 4 : 2));
   }
-  double best = 0;
-  for (int run = 0; run < kRuns; ++run) {
-    const auto start = Clock::now();
-    ctx.pool.parallel_for(ctx.pool.size(), [&](int64_t begin, int64_t end, int) {
-      for (int64_t t = begin; t < end; ++t) {
-        Work& w = work[static_cast<size_t>(t)];
-        for (int r = 0; r < kRepeats; ++r) {
-          if (is_integer(operand)) {
-            ctx.level.group_sweep({.a = reinterpret_cast<const int8_t*>(w.a.data()),
-                                   .a_scale = w.source.data(),
-                                   .a_sum = reinterpret_cast<const int32_t*>(w.source.data()),
-                                   .rows = kRows,
-                                   .groups = kK / kQuantGroup,
-                                   .b = w.b.get(),
-                                   .columns = kColumns,
-                                   .c = w.c.get(),
-                                   .ldc = kColumns,
-                                   .operand = operand});
-            continue;
-          }
-          ctx.level.sweep({.a = w.a.data(),
-                           .a_layout = ALayout::kRowMajor,
-                           .rows = kRows,
-                           .b = w.b.get(),
-                           .k = kK,
-                           .columns = kColumns,
-                           .c = w.c.get(),
-                           .ldc = kColumns,
-                           .accumulate = Accumulate::kStore,
-                           .operand = operand});
-        }
-      }
-    });
-    best = std::max(best, 2.0 * kRows * kK * kColumns * kRepeats * ctx.pool.size() / since(start));
-  }
-  return best;
 }
 
-}  // namespace
+void ProductProbe::multiply(Work& w) const {
+  if (is_integer(operand_)) {
+    ctx_.level.group_sweep({.a = reinterpret_cast<const int8_t*>(w.a.data()),
+                            .a_scale = w.source.data(),
+                            .a_sum = reinterpret_cast<const int32_t*>(w.source.data()),
+                            .rows = kRows,
+                            .groups = kK / kQuantGroup,
+                            .b = w.b.get(),
+                            .columns = kColumns,
+                            .c = w.c.get(),
+                            .ldc = kColumns,
+                            .operand = operand_});
+    return;
+  }
+  ctx_.level.sweep({.a = w.a.data(),
+                    .a_layout = ALayout::kRowMajor,
+                    .rows = kRows,
+                    .b = w.b.get(),
+                    .k = kK,
+                    .columns = kColumns,
+                    .c = w.c.get(),
+                    .ldc = kColumns,
+                    .accumulate = Accumulate::kStore,
+                    .operand = operand_});
+}
+
+double ProductProbe::run() {
+  const int64_t products = kProducts * ctx_.pool.size();
+  const auto start = Clock::now();
+  ctx_.pool.run(products, [&](int64_t, int thread) { multiply(work_[static_cast<size_t>(thread)]); });
+  return 2.0 * kRows * kK * kColumns * static_cast<double>(products) / since(start);
+}
 
 double read_bandwidth(Ctx& ctx) {
-  constexpr int64_t kBytes = 256 << 20, kBlock = 16384;
-  const auto memory = aligned_array<float>(kBytes / 4);
-  ctx.pool.parallel_for(kBytes / 4, [&](int64_t begin, int64_t end, int) {
-    std::memset(memory.get() + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
-  });
-  std::vector<float> sums(static_cast<size_t>(ctx.pool.size()));
+  ReadProbe probe(ctx);
   double best = 0;
-  for (int run = 0; run < 3; ++run) {
-    const auto start = Clock::now();
-    ctx.pool.parallel_for(kBytes / 4 / kBlock, [&](int64_t begin, int64_t end, int thread) {
-      for (int64_t i = begin; i < end; ++i)
-        sums[static_cast<size_t>(thread)] += ctx.level.read(memory.get() + i * kBlock, kBlock);
-    });
-    best = std::max(best, static_cast<double>(kBytes) / since(start));
-  }
+  for (int run = 0; run < 12; ++run) best = std::max(best, probe.run());
   return best;
 }
 
@@ -126,7 +123,8 @@ Machine measure_machine(Ctx& ctx, Operand operand) {
   Machine m;
   m.cpu = cpu_name();
   m.memory_bytes = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
-  m.flops = product_flops(ctx, operand);
+  ProductProbe products(ctx, operand);
+  for (int run = 0; run < 30; ++run) m.flops = std::max(m.flops, products.run());
   m.read_bytes = read_bandwidth(ctx);
   return m;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/ctx.h"
 
@@ -17,7 +18,41 @@ struct Machine {
 std::string cpu_name();
 // FMAs on registers, one thread, operations per second: the peak of the level.
 double fma_peak(const Level& level);
-// Sequential reading from memory, all threads of the pool together, bytes per second.
+
+// Short runs of one thing, a few milliseconds each, to be taken among the work that is measured: what neighbours do
+// to the one they do to the other.
+// Sequential reading from memory, all threads of the pool together: memory of its own, larger than any cache.
+class ReadProbe {
+ public:
+  explicit ReadProbe(Ctx& ctx);
+  double run();  // bytes per second; every run reads on behind the one before it
+
+ private:
+  Ctx& ctx_;
+  AlignedPtr<float> memory_;
+  std::vector<float> sums_;
+  int64_t at_ = 0;
+};
+// Products of operands in cache, all threads.
+class ProductProbe {
+ public:
+  ProductProbe(Ctx& ctx, Operand operand);
+  double run();  // operations per second
+
+ private:
+  struct Work {
+    std::vector<float> a, source;
+    AlignedPtr<std::byte> b;
+    AlignedPtr<float> c;
+  };
+  void multiply(Work& w) const;
+
+  Ctx& ctx_;
+  Operand operand_;
+  std::vector<Work> work_;  // per thread
+};
+
+// The best of several runs: neighbours only ever slow it down.
 double read_bandwidth(Ctx& ctx);
 // Takes about a quarter of a second.
 Machine measure_machine(Ctx& ctx, Operand operand);
