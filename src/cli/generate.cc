@@ -96,7 +96,6 @@ void run_generate(const GenerateOptions& o) {
   infer::EngineOptions options;
   const kernels::Operand operand = operand_argument(o.precision, config);
   options.cache = cache_argument(o.cache, config, operand);
-  options.max_batch_tokens = 512;
   if (o.context > config.max_position_embeddings)
     fail("--ctx-size",
          fmt::format("{} exceeds the model's {} positions", o.context, config.max_position_embeddings),

@@ -16,15 +16,14 @@ constexpr int64_t kWarm = 2;  // steps of decoding that are not counted
 int64_t prompt_of(const ModelTest& t) { return t.prefill ? t.tokens : std::max<int64_t>(t.depth, 1); }
 // Sequences that have their prompt go on while others read theirs; those steps are not counted.
 int64_t sampled_of(const ModelTest& t) {
-  const int64_t chunk = infer::EngineOptions().max_batch_tokens;
-  return t.prefill ? 1 : t.tokens + (prompt_of(t) / chunk + 2) * t.batch + kWarm;
+  constexpr int64_t kLeastChunk = 512;
+  return t.prefill ? 1 : t.tokens + (prompt_of(t) / kLeastChunk + 2) * t.batch + kWarm;
 }
 
 infer::EngineOptions engine_options(const ModelTest& t, const infer::CacheForm& cache) {
   infer::EngineOptions o;
   o.cache = cache;
   o.max_sequences = t.batch;
-  o.max_batch_tokens = std::max(o.max_batch_tokens, t.batch);
   o.max_context = positions_of(t);
   return o;
 }
@@ -98,8 +97,17 @@ struct Runner {
 
   LimitProbes probes() const { return {ctx, most_of(model.config, model.operand), model.operand}; }
 
-  // tokens: of all passes of the profile.
-  void finish(ModelRow* row, double tokens, const ModelLimits& limits, EnergyMeter* meter) const {
+  // What of kv_b_proj's work a prompt needs: with an absorbed cache every chunk expands the positions before it again.
+  double needed_expansion(const ModelTest& t) const {
+    if (!options.cache.absorbed) return 1;
+    const int64_t chunk = infer::batch_tokens(model.config, engine_options(t, options.cache));
+    int64_t expanded = 0;
+    for (int64_t at = 0; at < t.tokens; at += chunk) expanded += std::min(t.tokens, at + chunk);
+    return static_cast<double>(t.tokens) / static_cast<double>(expanded);
+  }
+
+  // tokens: of all passes of the profile. expansion: what of kv_b_proj's work counts.
+  void finish(ModelRow* row, double tokens, double expansion, const ModelLimits& limits, EnergyMeter* meter) const {
     row->joules_measured = meter->measured();
     row->joules_per_token /= tokens;
     row->limits = limits;
@@ -108,9 +116,10 @@ struct Runner {
     for (const kernels::ProfileRow& r : row->profile.rows) {
       const bool products = r.name == "products", attention = r.name == "attention";
       if (!products && !attention) continue;
-      work.flops += r.work.flops;
-      work.bytes += r.work.bytes;
-      arithmetic += r.work.flops / (products ? limits.machine.flops : limits.attention_flops);
+      const double part = r.detail == "kv_b_proj" ? expansion : 1;
+      work.flops += part * r.work.flops;
+      work.bytes += part * r.work.bytes;
+      arithmetic += part * r.work.flops / (products ? limits.machine.flops : limits.attention_flops);
     }
     row->flops_per_token = work.flops / tokens;
     row->bytes_per_token = work.bytes / tokens;
@@ -133,7 +142,7 @@ struct Runner {
       row.rates.push_back(static_cast<double>(t.tokens) / measured(&row, &meter, [&] { run(i); }));
       for (int k = 0; k < kProbes; ++k) probe.run();
     }
-    finish(&row, static_cast<double>(t.tokens * options.repeats), probe.limits(), &meter);
+    finish(&row, static_cast<double>(t.tokens * options.repeats), needed_expansion(t), probe.limits(), &meter);
     return row;
   }
 
@@ -153,7 +162,7 @@ struct Runner {
       row.rates.push_back(static_cast<double>(t.batch) / measured(&row, &meter, [&] { engine.step(); }));
       probe.run();
     }
-    finish(&row, static_cast<double>(t.tokens * t.batch), probe.limits(), &meter);
+    finish(&row, static_cast<double>(t.tokens * t.batch), 1, probe.limits(), &meter);
     return row;
   }
 };

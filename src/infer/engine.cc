@@ -16,16 +16,22 @@ int64_t context_of(const ModelConfig& c, const EngineOptions& o) {
 }
 int64_t pages_of(int64_t positions) { return (positions + kernels::kPageTokens - 1) / kernels::kPageTokens; }
 int64_t arena_bytes(const ModelConfig& c, const EngineOptions& o) {
+  const int64_t batch = batch_tokens(c, o);
   int64_t layer = 0;
   for (int64_t l = 0; l < c.num_hidden_layers; ++l)
     layer =
-        std::max(layer, model::saved_bytes(c, c.is_moe_layer(l), o.max_batch_tokens, kernels::Operand::kF32));
+        std::max(layer, model::saved_bytes(c, c.is_moe_layer(l), batch, kernels::Operand::kF32));
   return layer +
-         model::forward_scratch_bytes(c, o.max_batch_tokens, o.max_sequences, kernels::Operand::kF32) +
-         o.max_batch_tokens * (2 * c.hidden_size + 1) * 4 +
+         model::forward_scratch_bytes(c, batch, o.max_sequences, kernels::Operand::kF32) +
+         batch * (2 * c.hidden_size + 1) * 4 +
          o.max_sequences * (c.vocab_size + c.hidden_size) * 4 + 64 * 16;
 }
 }  // namespace
+
+int64_t batch_tokens(const ModelConfig& c, const EngineOptions& o) {
+  if (o.max_batch_tokens > 0) return o.max_batch_tokens;
+  return std::max<int64_t>(o.max_sequences, context_of(c, o) < 4096 ? 512 : 2048);
+}
 
 int64_t Engine::memory_bytes(const ModelConfig& c, kernels::Operand operand, const EngineOptions& o) {
   return o.max_sequences * pages_of(context_of(c, o)) *
@@ -43,6 +49,7 @@ Engine::Engine(kernels::Ctx& ctx, model::Model& m, const EngineOptions& options)
   FRUGAL_ASSERT(options.cache.absorbed || !options.cache.type,
                 "an expanded cache of another type than the model's");
   options_.max_context = context_of(m.config, options);
+  options_.max_batch_tokens = batch_tokens(m.config, options);
   FRUGAL_ASSERT(options_.max_batch_tokens >= options_.max_sequences, "{} tokens a pass for {} sequences",
                 options_.max_batch_tokens, options_.max_sequences);
 }

@@ -22,11 +22,16 @@ struct CacheForm {
 struct EngineOptions {
   int64_t max_context = 0;         // positions of one sequence; 0: the model's max_position_embeddings
   int64_t max_sequences = 1;       // running at once; further requests wait
-  int64_t max_batch_tokens = 512;  // tokens of one forward pass: longer prompts are prefilled in chunks
+  // Tokens of one forward pass: longer prompts are prefilled in chunks. 0: 512, or 2048 for contexts of 4096 and more,
+  // since with an absorbed cache every chunk expands the keys of all positions before it again.
+  int64_t max_batch_tokens = 0;
   CacheForm cache = {};
   bool keep_last =
       false;  // the cache of the sequence that finished last serves the next one, as far as they agree
 };
+
+// What max_batch_tokens comes to.
+int64_t batch_tokens(const model::ModelConfig& config, const EngineOptions& options);
 
 struct Request {
   std::vector<int32_t> prompt;  // at least one token
