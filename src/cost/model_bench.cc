@@ -116,7 +116,7 @@ struct Runner {
     for (const kernels::ProfileRow& r : row->profile.rows) {
       const bool products = r.name == "products", attention = r.name == "attention";
       if (!products && !attention) continue;
-      const double part = r.detail == "kv_b_proj" ? expansion : 1;
+      const double part = r.detail == model.weights.layers[0].attention.kv_b_proj.label ? expansion : 1;
       work.flops += part * r.work.flops;
       work.bytes += part * r.work.bytes;
       arithmetic += part * r.work.flops / (products ? limits.machine.flops : limits.attention_flops);

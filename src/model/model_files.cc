@@ -177,6 +177,23 @@ std::vector<float> read_parameter(const CheckpointFiles& files, const ModelConfi
   return values;
 }
 
+namespace {
+// The same, by all threads, into out.
+void read_values(kernels::Ctx& ctx, const CheckpointFiles& files, const ModelConfig& config, const Param& p, float* out) {
+  if (const auto problem = problem_of(files, config, p.name, p.shape)) fail(problem->where, problem->what, problem->remedy);
+  const Tensor& t = *files.find(p.name);
+  if (t.dtype == Dtype::kF8E4M3) {
+    const std::vector<float> values = read_parameter(files, config, p.name, p.shape);
+    std::copy(values.begin(), values.end(), out);
+    return;
+  }
+  const int64_t width = dtype_size(t.dtype);
+  ctx.pool.parallel_for(p.elements(), [&](int64_t begin, int64_t end, int) {
+    to_f32({static_cast<std::byte*>(const_cast<void*>(t.data)) + begin * width, t.dtype, {end - begin}}, out + begin);
+  });
+}
+}  // namespace
+
 std::vector<TensorProblem> tensor_problems(const CheckpointFiles& files, const ModelConfig& config,
                                            const ParamTable& table, const std::string& directory) {
   std::vector<TensorProblem> problems;
@@ -296,7 +313,7 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
   auto model = std::make_unique<Model>(config, options.operand, options.trainable);
   const std::vector<TensorProblem> problems = tensor_problems(files, config, model->table, directory);
   if (!problems.empty()) fail(problems[0].where, problems[0].what, problems[0].remedy);
-  std::vector<float> whole;  // a weight of several parameters, without masters
+  std::vector<float> buffer;  // a weight without masters, as large as the largest
   for (const Param& p : model->table.params) {
     if (config.bits > 0 && p.in_integers) {
       map_panels(files, p);
@@ -313,16 +330,11 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
     }
     if (w.half) read_halves(ctx, files, config, p);
     if (w.half && !model->needs_panels(w)) continue;
-    const std::vector<float> values = read_parameter(files, config, p.name, p.shape);
-    if (w.data) {
-      std::copy(values.begin(), values.end(), p.data());
-    } else {
-      if (p.row == 0) whole.clear();
-      whole.insert(whole.end(), values.begin(), values.end());
-    }
+    if (!w.data && buffer.size() < static_cast<size_t>(w.elements())) buffer.resize(static_cast<size_t>(w.elements()));
+    read_values(ctx, files, config, p, w.data ? p.data() : buffer.data() + p.row * w.in);
     const bool complete = p.row * w.in + p.elements() == w.elements();
     if (!complete) continue;
-    const float* all = w.data ? w.data : whole.data();
+    const float* all = w.data ? w.data : buffer.data();
     if (w.matrix.operand != kernels::Operand::kFP8) model->pack_weight(ctx, all, &w);
     if (absorb)
       model->pack_absorbed_layer(ctx, all, &model->weights.layers[static_cast<size_t>(p.layer)].attention);

@@ -1,5 +1,6 @@
 // libFuzzer: Tokenizer::parse on any bytes, and encoding of text and chats with what it accepts.
-// Input: tokenizer.json, then optionally a zero byte and tokenizer_config.json.
+// Input: tokenizer.json or, if it does not start with {, tiktoken.model; then optionally a zero byte and
+// tokenizer_config.json.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -33,7 +34,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const size_t zero = input.find('\0');
   const std::string_view config = zero == std::string_view::npos ? "" : input.substr(zero + 1);
   try {
-    const Tokenizer tokenizer = Tokenizer::parse(input.substr(0, zero), "fuzz", config);
+    const std::string_view file = input.substr(0, zero);
+    const Tokenizer tokenizer = file.starts_with("{") ? Tokenizer::parse(file, "fuzz", config)
+                                                      : Tokenizer::parse_tiktoken(file, "fuzz", config);
     // Ordinary text, ill-formed bytes, and whatever the input is made of (its added tokens among it).
     const std::string text = "It's 12345 \t\n café 你好 \xFF\xE4\xBD" + std::string(input.substr(0, 512));
     for (const bool special : {true, false}) {
