@@ -1,6 +1,6 @@
 # frugal inspect and frugal convert, on the model that the fixtures trained and on golden models.
 cases=(inspect_checkpoint inspect_config inspect_problems convert_same_tokens convert_fp8 convert_golden convert_refuses
-  convert_damaged_input convert_full_disk model_card convert_killed convert_other_writer convert_memory)
+  convert_damaged_input convert_full_disk model_card convert_killed convert_other_writer convert_memory tiktoken_directory)
 
 convert() { "$FRUGAL" convert "$@"; }
 # json FIELD: the number of a field of ./out, which `frugal inspect --json` has written.
@@ -221,4 +221,22 @@ case_model_card() {
   grep -q README.md "$checkpoint/trainer/manifest.json" || die "the card has no checksum"
   runs 0 train out=run steps=2 license=apache-2.0
   mentions run/checkpoints/step-00000002/README.md 'license: "apache-2.0"'
+}
+
+# A directory with Moonlight's and Kimi-K2's tokenizer files does what one with tokenizer.json does.
+case_tiktoken_directory() {
+  sed 's/"vocab_size": [0-9]*/"vocab_size": 832/' "$golden/a_v3/config.json" >config.json
+  runs 0 "$FRUGAL" synth config.json kimi --format bf16
+  cp "$golden/tiktoken/tiktoken.model" "$golden/tiktoken/tokenizer_config.json" kimi/
+  runs 0 "$FRUGAL" inspect kimi
+  mentions out "818 tokens, BOS 562|EOS 563"
+  runs 0 "$FRUGAL" tokenizer encode kimi "<|im_user|>Hello"
+  [ "$(cat out)" = "565 39 68 75 75 78" ] || { cat out; die "other ids"; }
+  runs 0 "$FRUGAL" generate kimi "The miller" -n 5 --ignore-eos --json
+  [ "$(wc -l <out)" = 5 ] || die "no 5 tokens"
+  runs 0 "$FRUGAL" convert kimi wide --dtype f32
+  cmp kimi/tiktoken.model wide/tiktoken.model
+  sed -i '3s/ 2$/ 1/' wide/tiktoken.model
+  runs 1 "$FRUGAL" generate wide x
+  mentions err "tiktoken.model: line 3|rank 1 occurs twice"
 }
