@@ -32,7 +32,7 @@ namespace {
 constexpr const char* kHelp =
     "  an empty line   a question of the exam; the solver marks the answer\n"
     "  /quiz [N]       the same; with N, an exam of N questions\n"
-    "  /exact          compares all log-probabilities with a training forward, bit by bit\n"
+    "  /exact          compares all log-probabilities with a training forward, bit by bit (expanded cache)\n"
     "  /probs          shades each token by its probability (again: off)\n"
     "  /retry          answers the last question again\n"
     "  /system TEXT    a new conversation under this system message\n"

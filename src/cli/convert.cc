@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdio>
 #include <memory>
-#include <optional>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -90,15 +89,15 @@ class View {
 
 constexpr int64_t kRow = 512;  // tokens of a row of text
 
-std::vector<int32_t> tokens_of(const std::string& file, const std::string& model, int64_t most) {
-  std::vector<int32_t> ids = text::Tokenizer::load(model).encode(read_file(file));
+std::vector<int32_t> tokens_of(const std::string& text, const std::string& model, int64_t most) {
+  std::vector<int32_t> ids = text::Tokenizer::load(model).encode(text);
   ids.resize(std::min(ids.size(), static_cast<size_t>(most) + 1));
   return ids;
 }
 
-model::Calibration calibrate(kernels::Ctx& ctx, const ConvertOptions& o) {
+model::Calibration calibrate(kernels::Ctx& ctx, const ConvertOptions& o, const std::string& text) {
   const std::string from = model_directory(o.from);
-  const std::vector<int32_t> ids = tokens_of(o.calibrate, from, o.calibrate_tokens);
+  const std::vector<int32_t> ids = tokens_of(text, from, o.calibrate_tokens);
   const model::ModelConfig config = model::load_config(from);
   const kernels::Operand operand = model::stored_operand(config);
   const int64_t length = std::min(kRow, config.max_position_embeddings);
@@ -116,7 +115,7 @@ model::Calibration calibrate(kernels::Ctx& ctx, const ConvertOptions& o) {
 // What the new format costs on a text.
 void evaluate(kernels::Ctx& ctx, const ConvertOptions& o) {
   const std::string from = model_directory(o.from);
-  const std::vector<int32_t> ids = tokens_of(o.evaluate, from, o.evaluate_tokens);
+  const std::vector<int32_t> ids = tokens_of(read_file(o.evaluate), from, o.evaluate_tokens);
   const auto load = [&](const std::string& directory) {
     return model::load_model(ctx, directory,
                              {.operand = model::stored_operand(model::load_config(directory))});
@@ -135,12 +134,10 @@ void run_convert(const Command& command, const ConvertOptions& o) {
                                 .shard_bytes = size_argument(o.shard_size),
                                 .verify = o.verify};
   kernels::Ctx ctx(o.threads);
-  std::optional<model::Calibration> calibration;
+  const std::string text = o.calibrate.empty() ? "" : read_file(o.calibrate);
   if (!o.calibrate.empty()) {
-    calibration = calibrate(ctx, o);
-    options.calibration = &*calibration;
+    options.calibrate = [&] { return calibrate(ctx, o, text); };
     model::Checksum sum;
-    const std::string text = read_file(o.calibrate);
     sum.add(text.data(), text.size());
     options.calibrated = fmt::format("{} {}", sum.hex(), o.calibrate_tokens);
   }
@@ -161,10 +158,9 @@ void run_convert(const Command& command, const ConvertOptions& o) {
        report.tensors, mb, report.shards, report.shards == 1 ? "" : "s", o.to, format_seconds(seconds),
        mb / seconds, static_cast<double>(peak_memory_bytes()) * 1e-6,
        o.verify ? "; read back, every checksum holds" : "", carried);
-  if (calibration)
+  if (options.calibrate)
     info("{} of {} matrices were rounded with compensation; no token of {} reached the others", report.compensated,
          report.matrices, o.calibrate);
-  calibration.reset();
   if (!o.evaluate.empty()) evaluate(ctx, o);
 }
 }  // namespace

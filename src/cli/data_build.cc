@@ -46,7 +46,7 @@ void add_data_build_command(CLI::App& data) {
   c->add_option("DATA", o->build.data,
                 "text or .jsonl files, also .gz and .zst; folders; - for standard input")
       ->required();
-  c->add_option("--tokenizer", o->tokenizer, "directory or tokenizer.json")->required();
+  c->add_option("--tokenizer", o->tokenizer, "directory, tokenizer.json or tiktoken.model")->required();
   c->add_option("--out", o->build.out, "directory of shards to make")->required();
   c->add_option("--separator", o->build.corpus.read.separator,
                 "splits a text file into documents; without it a file is one document");

@@ -209,7 +209,7 @@ void add_data_show_command(CLI::App& data) {
   c->add_option("DATA", o->words, "files, folders, shards; and key=value settings as of `frugal train`")
       ->required();
   c->add_option("--tokenizer", o->tokenizer,
-                "directory or tokenizer.json; default: that of the shards, or one is trained");
+                "directory, tokenizer.json or tiktoken.model; default: that of the shards, or one is trained");
   c->add_option("--recipe", o->recipe, "preset or file that the settings come from")->capture_default_str();
   c->add_option("--rows", o->rows, "how many rows of the first epoch, in the order of training")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 40))

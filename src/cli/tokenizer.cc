@@ -251,7 +251,7 @@ void add_tokenizer_command(CLI::App& app) {
   auto e = std::make_shared<EncodeArguments>();
   CLI::App* encode =
       tokenizer->add_subcommand("encode", "Print the token ids of a text (no BOS or EOS is added)");
-  encode->add_option("TOKENIZER", e->tokenizer, "tokenizer.json or the directory that holds it")->required();
+  encode->add_option("TOKENIZER", e->tokenizer, "tokenizer.json, tiktoken.model or the directory that holds it")->required();
   CLI::Option* text = encode->add_option("TEXT", e->text, "The text; without it, standard input");
   encode->add_flag("--json", e->json, "Print a JSON object with ids and count");
   encode->add_flag("--no-special", e->no_special, "Special tokens in the text are plain text");
@@ -262,7 +262,7 @@ void add_tokenizer_command(CLI::App& app) {
 
   auto d = std::make_shared<DecodeArguments>();
   CLI::App* decode = tokenizer->add_subcommand("decode", "Print the text of token ids");
-  decode->add_option("TOKENIZER", d->tokenizer, "tokenizer.json or the directory that holds it")->required();
+  decode->add_option("TOKENIZER", d->tokenizer, "tokenizer.json, tiktoken.model or the directory that holds it")->required();
   decode->add_option("IDS", d->ids, "The ids; without them, standard input");
   decode->add_flag("--skip-special", d->skip_special, "Leave out special tokens");
   decode->callback([d] { run_decode(*d); });

@@ -15,7 +15,7 @@ enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState, kSlotAllScore
 constexpr int64_t kHeadRows = 4;    // heads of a block of one token, at least: rows of a tile
 constexpr int64_t kQueryRows = 48;  // rows per pass over the keys: four panels; more would waste causal work
 constexpr int64_t kSpreadLeast = 2;    // pages per thread, or spreading costs more than it saves
-constexpr int64_t kSpreadPages = 128;  // pages whose scores are kept: 3 MiB with 96 heads
+constexpr int64_t kSpreadPages = 128;  // pages whose scores are kept: 1.5 MiB with 48 heads
 
 // Up to kQueryRows queries of one sequence: of one head and successive tokens, or, where heads share their
 // keys, of one token and successive heads, so that keys are read once for many rows.

@@ -85,6 +85,7 @@ void widen_keys(const Level& level, const PageLayout& l, const std::byte* page, 
       float scale;
       std::memcpy(&scale, page + bytes.scales + k / kQuantBlock * 4, 4);
       level.widen_e4m3(reinterpret_cast<const uint8_t*>(page) + k, end - k, scale, out + k - first);
+      level.round_bf16(out + k - first, end - k, out + k - first);
     }
     if (k < last)
       level.widen_bf16(reinterpret_cast<const uint16_t*>(page + bytes.rope) + k - l.value_dim, last - k, out + k - first);

@@ -424,6 +424,7 @@ TEST(Attention, QuantisedPagesAreThoseOfTheirValues) {
       read_keys(ctx, p.layout(), pages.pages(), n, values.data());
       double error = 0, size = 0;
       for (size_t i = 0; i < k.size(); ++i) {
+        ASSERT_EQ(values[i], round_bf16(values[i]));
         error += std::pow(static_cast<double>(values[i] - k[i]), 2);
         size += std::pow(static_cast<double>(k[i]), 2);
       }

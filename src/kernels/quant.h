@@ -19,10 +19,10 @@ inline int64_t quant_blocks(int64_t n) { return (n + kQuantBlock - 1) / kQuantBl
 // normal.
 float ue8m0_scale(float s);
 
+// One block of n <= 128 activations; returns its scale.
+float quantise_e4m3(const Level& level, const float* x, int64_t n, uint8_t* q);
 // x [rows, channels] with row stride ldx -> q [rows, channels], scale [rows, blocks(channels)]. ue8m0:
 // power-of-two scales (scale_fmt "ue8m0", DeepSeek-V3.1 and later).
-// One block of n <= 128 numbers; returns its scale.
-float quantise_e4m3(const Level& level, const float* x, int64_t n, uint8_t* q);
 void quantise_activations(Ctx& ctx, const float* x, int64_t ldx, int64_t rows, int64_t channels, bool ue8m0,
                           uint8_t* q, float* scale);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "base/disk.h"
@@ -29,6 +30,7 @@ struct Job {
   TensorEntry target;
   bool is_scale = false;  // written from what the matrix before it left behind
   int64_t bits = 0;       // int8 or int4 panels
+  std::string name = "";  // of their parameter
   const std::vector<float>* moments = nullptr;  // of their inputs (calibration.h)
   bool behind = false;    // panels of the weight before it: they must lie one behind the other
 };
@@ -48,8 +50,7 @@ Dtype target_dtype(const StoredTensor& planned, const Tensor& source, const Mode
 }
 
 std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, const ParamTable& table,
-                      const Weights& weights, const ConvertOptions& options) {
-  const StoredFormat format = options.format;
+                      const Weights& weights, StoredFormat format) {
   std::vector<Job> jobs;
   for (const StoredTensor& t : stored_tensors(table, weights, format)) {
     if (t.is_scale) continue;  // follows from the type that its matrix gets
@@ -57,7 +58,7 @@ std::vector<Job> plan(const CheckpointFiles& files, const ModelConfig& config, c
       jobs.push_back(
           {files.find(t.param->name), files.find(scale_name(t.param->name)), {t.name, t.dtype, t.shape}});
       jobs.back().bits = bits_of(format);
-      if (options.calibration) jobs.back().moments = options.calibration->moments(t.param->name);
+      jobs.back().name = t.param->name;
       jobs.back().behind = t.param->row != 0;
       continue;
     }
@@ -353,14 +354,10 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
   if (const auto problems = tensor_problems(files, config, table, from); !problems.empty())
     fail(problems[0].where, problems[0].what, problems[0].remedy);
 
-  const std::vector<Job> jobs = plan(files, config, table, weights, options);
+  std::vector<Job> jobs = plan(files, config, table, weights, options.format);
   const auto shards = cut_into_shards(jobs, options.shard_bytes);
   ConvertReport report{.shards = shards.size(), .carried = files_to_carry(from)};
-  for (const Job& j : jobs) {
-    report.bytes += j.target.bytes();
-    report.matrices += j.bits > 0;
-    report.compensated += j.moments != nullptr;
-  }
+  for (const Job& j : jobs) report.bytes += j.target.bytes();
   WritingDirectory out(to);
   ConvertState state = read_convert_state(
       out.path(),
@@ -374,6 +371,14 @@ ConvertReport convert_model(kernels::Ctx& ctx, const std::string& from, const st
     remove_all(out.path() + "/" + shard_name(s, shards.size()));
   if (report.found > 0) out.keep_unfinished();
   require_disk(to, disk_bytes(jobs, shards, report.found, from, report.carried), "the converted model");
+
+  std::optional<Calibration> calibration;
+  if (options.calibrate) calibration.emplace(options.calibrate());
+  for (Job& j : jobs) {
+    if (calibration && j.bits > 0) j.moments = calibration->moments(j.name);
+    report.matrices += j.bits > 0;
+    report.compensated += j.moments != nullptr;
+  }
 
   Converter converter(ctx, report.bytes, progress);
   Manifest manifest;

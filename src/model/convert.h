@@ -14,9 +14,9 @@ namespace frugal::model {
 struct ConvertOptions {
   StoredFormat format = StoredFormat::kBF16;
   int64_t shard_bytes = 5'000'000'000;  // a shard grows no larger, unless by a single tensor
-  // int8 and int4: matrices that it knows are rounded with compensation. calibrated: what it was made from, since an
-  // interrupted conversion goes on only with the same.
-  const Calibration* calibration = nullptr;
+  // int8 and int4: called when everything else has been checked; matrices that it knows are rounded with compensation.
+  // calibrated: what it is made from, since an interrupted conversion goes on only with the same.
+  std::function<Calibration()> calibrate = {};
   std::string calibrated = "";
   bool verify = false;                  // the written files are read back before they get their name
 };

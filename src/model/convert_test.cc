@@ -255,7 +255,8 @@ TEST_F(Convert, CalibratedIntegers) {
     kernels::Ctx ctx(threads);
     const auto m = load_model(ctx, from, {.operand = kernels::Operand::kBF16});
     int64_t done = 0;
-    const Calibration calibration(ctx, *m, ids, 64, [&](int64_t n) { done = n; });
+    const auto calibrate = [&] { return Calibration(ctx, *m, ids, 64, [&](int64_t n) { done = n; }); };
+    const Calibration calibration = calibrate();
     EXPECT_EQ(done, 384);  // whole rows
     EXPECT_FALSE(ctx.observer);
     EXPECT_EQ(calibration.moments("model.norm.weight"), nullptr);
@@ -263,7 +264,7 @@ TEST_F(Convert, CalibratedIntegers) {
     EXPECT_EQ(calibration.moments("model.layers.0.mlp.up_proj.weight"), calibration.moments("model.layers.0.mlp.gate_proj.weight"));
     const std::string to = directory_ / ("calibrated" + std::to_string(threads));
     const ConvertReport report =
-        convert_model(ctx, from, to, {.format = StoredFormat::kInt4, .calibration = &calibration, .calibrated = "x"}, {});
+        convert_model(ctx, from, to, {.format = StoredFormat::kInt4, .calibrate = calibrate, .calibrated = "x"}, {});
     EXPECT_GT(report.compensated, report.matrices / 2);
     made[threads] = contents(to);
   }
@@ -274,6 +275,12 @@ TEST_F(Convert, CalibratedIntegers) {
     EXPECT_TRUE(tensor.dtype == Dtype::kU8 || made[1].at(name) == tensor) << name;
   }
   EXPECT_NE(made[1], plain);
+  // What can be refused is refused before.
+  const auto never = []() -> Calibration { throw Error("", "calibrated", ""); };
+  expect_error([&] { convert_model(ctx_, directory_ / "plain", directory_ / "x", {.format = StoredFormat::kInt4, .calibrate = never}, {}); },
+               {"holds int4 weights already"});
+  expect_error([&] { convert_model(ctx_, from, directory_ / "plain", {.format = StoredFormat::kInt4, .calibrate = never}, {}); },
+               {"plain"});
   expect_error([&] { Calibration(ctx_, *load_model(ctx_, from, {}), {1}, 64, {}); }, {"fewer than two tokens"});
   expect_error([&] { Calibration(ctx_, *load_model(ctx_, from, {}), {1, 1 << 20}, 64, {}); }, {"token 1048576"});
 }

@@ -178,7 +178,7 @@ std::vector<float> read_parameter(const CheckpointFiles& files, const ModelConfi
 }
 
 namespace {
-// The same, by all threads, into out.
+// The same into out; by all threads, but for e4m3.
 void read_values(kernels::Ctx& ctx, const CheckpointFiles& files, const ModelConfig& config, const Param& p, float* out) {
   if (const auto problem = problem_of(files, config, p.name, p.shape)) fail(problem->where, problem->what, problem->remedy);
   const Tensor& t = *files.find(p.name);

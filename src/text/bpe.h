@@ -14,7 +14,7 @@
 namespace frugal::text {
 
 struct Merge {
-  int32_t left, right, result;  // token ids; the position in the list is the rank, lowest first
+  int32_t left, right, result;  // token ids; lists are in the order of rank, lowest first (see Bpe)
 };
 
 // Open-addressing table from (left, right) to what their merge gives. Most pairs that are looked up do not

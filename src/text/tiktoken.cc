@@ -21,8 +21,8 @@ constexpr const char* kPattern =
     R"((?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])*(?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr int32_t kReserved = 256;             // special tokens behind the ranked ones, named or not
-constexpr size_t kMaxTokens = size_t{1} << 22;  // as for tokenizer.json
-constexpr size_t kMaxTokenBytes = 1024;        // published ones have up to 128; splits of a token are tried
+// Every split of every token is tried. Published files have 2.8 MB, tokens of up to 128 bytes and a few merges each.
+constexpr size_t kMaxFileBytes = size_t{1} << 26, kMaxTokenBytes = 256, kMaxMerges = size_t{1} << 23;
 constexpr const char* kRemedy = "get the file again: it is not as published";
 
 int base64_value(char c) {
@@ -80,9 +80,10 @@ void for_lines(std::string_view text, F f) {
 }
 
 Ids read_ranks(std::string_view ranks, const std::string& name, TokenizerSpec* spec) {
+  if (ranks.size() > kMaxFileBytes)
+    fail(name, fmt::format("{} bytes are more than {}", ranks.size(), kMaxFileBytes), kRemedy);
   size_t lines = 0;
   for_lines(ranks, [&](std::string_view, size_t) { ++lines; });
-  if (lines > kMaxTokens) fail(name, fmt::format("{} tokens are more than {}", lines, kMaxTokens), kRemedy);
   spec->tokens.resize(lines);
   for_lines(ranks, [&](std::string_view line, size_t number) {
     read_line(line, fmt::format("{}: line {}", name, number), spec);
@@ -102,7 +103,7 @@ Ids read_ranks(std::string_view ranks, const std::string& name, TokenizerSpec* s
 }
 
 // Two neighbours merge wherever their bytes together are a token; the lowest of these goes first.
-void find_merges(const Ids& ids, TokenizerSpec* spec) {
+void find_merges(const Ids& ids, const std::string& name, TokenizerSpec* spec) {
   spec->rank_by_result = true;
   for (size_t id = 0; id < spec->tokens.size(); ++id) {
     const std::string_view bytes = spec->tokens[id];
@@ -111,6 +112,7 @@ void find_merges(const Ids& ids, TokenizerSpec* spec) {
       if (left != ids.end() && right != ids.end())
         spec->merges.push_back({left->second, right->second, static_cast<int32_t>(id)});
     }
+    if (spec->merges.size() > kMaxMerges) fail(name, fmt::format("gives more than {} merges", kMaxMerges), kRemedy);
   }
 }
 
@@ -127,7 +129,8 @@ void add_special_tokens(const Field& config, TokenizerSpec* spec) {
                       kRemedy);
     const Field content = token.object().at("content");
     if (content.string().empty()) content.fail_here("an empty token", kRemedy);
-    named[id] = {content.string(), !token.has("special") || token.at("special").boolean()};
+    const bool special = !token.has("special") || token.at("special").boolean();
+    if (!named.emplace(id, std::pair{content.string(), special}).second) token.fail_here("is given twice", kRemedy);
   }
   std::unordered_map<std::string, int64_t> seen;
   for (int64_t id = first; id < first + kReserved; ++id) {
@@ -152,7 +155,7 @@ TokenizerSpec parse_tiktoken(std::string_view ranks, const std::string& name, st
     kind.fail_here(fmt::format("\"{}\" beside {} is not implemented, only \"TikTokenTokenizer\" is", kind.string(), name),
                    "use the directory of a Moonlight or Kimi-K2 model as published");
   TokenizerSpec spec;
-  find_merges(read_ranks(ranks, name, &spec), &spec);
+  find_merges(read_ranks(ranks, name, &spec), name, &spec);
   spec.mergeable.assign(spec.tokens.size(), true);
   spec.ignore_merges = true;
   spec.stages.push_back({kPattern, Regex::Syntax::kPattern, name});

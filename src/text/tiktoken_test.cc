@@ -163,7 +163,7 @@ TEST(Tiktoken, BadFilesAreErrorsThatNameTheLine) {
   expect_error(with("YWI 270"), kConfig, "not base64");
   expect_error(with("Y=I= 270"), kConfig, "not base64");
   expect_error(with(" 270"), kConfig, "not base64");
-  expect_error(with(to_base64(std::string(1025, 'a')) + " 270"), kConfig, "1 to 1024 bytes");
+  expect_error(with(to_base64(std::string(257, 'a')) + " 270"), kConfig, "1 to 256 bytes");
   expect_error(with("YWJj 5"), kConfig, "rank 5 occurs twice");
   expect_error(with("YWJj 271"), kConfig, "rank 271 in a file of 271 tokens");
   expect_error(with(to_base64("aba") + " 270"), kConfig, "ranks 260 and 270 have the same token");
@@ -176,6 +176,7 @@ TEST(Tiktoken, BadFilesAreErrorsThatNameTheLine) {
   expect_error(good, config("TikTokenTokenizer", "LlamaTokenizer"), "\"LlamaTokenizer\" beside ranks is not implemented");
   expect_error(good, config("\"270\"", "\"269\""), "is no id of a special token: these are 270 to 525");
   expect_error(good, config("\"270\"", "\"526\""), "is no id of a special token");
+  expect_error(good, config("\"275\"", "\"0270\""), "is given twice");
   expect_error(good, config("\"270\"", "\"27x\""), "is no id of a special token");
   expect_error(good, config("\"<|tool|>\"", "\"\""), "an empty token");
   expect_error(good, config("\"<|tool|>\"", "\"[EOS]\""), "\"[EOS]\" is both 271 and 275");

@@ -84,7 +84,7 @@ const std::vector<RecipeOption>& recipe_options() {
       REAL(fim_rate, 0, 1, "share of the texts whose middle comes last (fill in the middle); V3: 0.1"),
       TEXT(separator, "splits a text file into documents; empty: a file is one document"),
       REAL(validation_fraction, 0, 0.5, "share of the data kept for validation"),
-      TEXT(tokenizer, "directory or tokenizer.json; empty: trained on the data and stored in the run"),
+      TEXT(tokenizer, "directory, tokenizer.json or tiktoken.model; empty: trained on the data and stored in the run"),
       INT(digits, 1, 9, "digits of a number in one token, for a tokenizer that is trained"),
       {"split_capitals", RecipeField([](Recipe& r) -> bool& { return r.split_capitals; }), 0, 0,
        "such a tokenizer cuts words in capitals into letters"},

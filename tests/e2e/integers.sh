@@ -97,6 +97,14 @@ case_quantize_calibrated() {
   runs 137 faulty FAULT=kill FAULT_AT=1 FAULT_IN=q.writing/model-00003 -- "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB --calibrate calibration
   runs 0 "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB --calibrate calibration --calibrate-tokens 6000
   grep "finished by an earlier call" err && die "took over files of another calibration"
+  mv q whole
+  runs 137 faulty FAULT=kill FAULT_AT=1 FAULT_IN=q.writing/model-00003 -- "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB --calibrate calibration --calibrate-tokens 6000
+  runs 0 "$FRUGAL" quantize "$dense" q --format int4 --shard-size 30KB --calibrate calibration --calibrate-tokens 6000
+  mentions err "finished by an earlier call"
+  diff -r whole q
+  # Refused before the model is run.
+  runs 1 "$FRUGAL" quantize "$dense" whole --format int4 --calibrate calibration
+  grep calibrating err && die "calibrated first"
   : >empty
   runs 1 "$FRUGAL" quantize "$dense" none --format int4 --calibrate empty
   mentions err "fewer than two tokens"
