@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/error.h"
@@ -106,19 +105,6 @@ TEST(Tiktoken, TextIsCutAsByTheClassesPattern) {
   EXPECT_EQ(pieces("naïve ÉLAN a\u0301b 々x こんにちは 안녕"),
             (Pieces{"naïve", " ÉLAN", " a\u0301b", " ", "々", "x", " こんにちは", " 안녕"}));
   EXPECT_EQ(pieces("it'ſ a   b  "), (Pieces{"it'ſ", " a", "  ", " b", "  "}));  // ſ is a lower-case s
-}
-
-// tests/golden/tiktoken: ids by OpenAI's tiktoken (npm package tiktoken 1.0.22) for a vocabulary of our own.
-TEST(Tiktoken, SameIdsAsTiktoken) {
-  const std::string directory = std::string(FRUGAL_SOURCE_DIR) + "/tests/golden/tiktoken";
-  const Tokenizer tokenizer = Tokenizer::load(directory);
-  const nlohmann::json cases = nlohmann::json::parse(read_file(directory + "/cases.json"));
-  ASSERT_GT(cases.size(), 20u);
-  for (const auto& c : cases) {
-    const Ids ids = c.at("ids");
-    EXPECT_EQ(tokenizer.encode(c.at("text").get<std::string>()), ids) << c.at("text");
-    EXPECT_EQ(tokenizer.decode(ids), c.at("text").get<std::string>());
-  }
 }
 
 TEST(Tiktoken, SpecialTokensStandBehindTheRanks) {
