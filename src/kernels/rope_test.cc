@@ -98,7 +98,7 @@ TEST(RopeTable, ExtendingKeepsEarlierValues) {
 }
 
 // Heads of 2 * pairs numbers inside rows that hold other things as well.
-struct Problem {
+struct Rotation {
   int64_t tokens = 9, heads = 3, pairs = 11, head_stride = 30, token_stride = 100;
   std::vector<int32_t> positions = {0, 1, 2, 70, 5, 5, 199, 3, 64};
   std::vector<float> x = test::normal("x", tokens* token_stride);
@@ -106,7 +106,7 @@ struct Problem {
 
 TEST(Rope, AgreesWithDoubleAndTouchesOnlyItsPairs) {
   Ctx ctx(2);
-  const Problem p;
+  const Rotation p;
   RopeTable table(plain(2 * p.pairs));
   table.extend(200);
   std::vector<float> y = p.x;
@@ -153,7 +153,7 @@ TEST(Rope, BackwardIsTheTranspose) {
 }
 
 TEST(Rope, ThreadsAndLevelsChangeNoBit) {
-  const Problem p;
+  const Rotation p;
   RopeTable table(plain(2 * p.pairs));
   table.extend(200);
   const auto run = [&](Ctx& ctx) {
