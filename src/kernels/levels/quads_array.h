@@ -40,14 +40,7 @@ static inline i32x16 dot4(i32x16 acc, quads w, quad a) {
     for (int j = 0; j < 4; ++j) acc.v[i] += w.v[4 * i + j] * a.v[j];
   return acc;
 }
-// The same where w is 0 .. 15: kHalfDots of them fit a half_sums.
-constexpr int kHalfDots = 32;  // a group
-using half_sums = i32x16;
-using half_quad = quad;
-static inline half_sums zero_half_sums() { return zero_i32(); }
-static inline half_quad broadcast_half_quad(const int8_t* p) { return broadcast_quad(p); }
-static inline half_sums dot4_half(half_sums acc, quads w, half_quad a) { return dot4(acc, w, a); }
-static inline i32x16 widen_sums(half_sums x) { return x; }
+#include "kernels/levels/half_sums_i32.h"
 // float(x - n)
 static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   f32x16 r;

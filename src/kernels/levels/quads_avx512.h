@@ -29,13 +29,7 @@ struct quad {
 };
 static inline quad broadcast_quad(const int8_t* p) { return {broadcast_bytes(p)}; }
 static inline i32x16 dot4(i32x16 acc, quads w, quad a) { return {_mm512_dpbusd_epi32(acc.v, w.v, a.v)}; }
-constexpr int kHalfDots = 32;
-using half_sums = i32x16;
-using half_quad = quad;
-static inline half_sums zero_half_sums() { return zero_i32(); }
-static inline half_quad broadcast_half_quad(const int8_t* p) { return broadcast_quad(p); }
-static inline half_sums dot4_half(half_sums acc, quads w, half_quad a) { return dot4(acc, w, a); }
-static inline i32x16 widen_sums(half_sums x) { return x; }
+#include "kernels/levels/half_sums_i32.h"
 #else
 struct quad {
   __m512i even, odd;  // int16: bytes 0 and 2, bytes 1 and 3
