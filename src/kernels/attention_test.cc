@@ -405,13 +405,13 @@ TEST(Attention, QuantisedPagesAreThoseOfTheirValues) {
       const auto attend = [&](Ctx& ctx, Operand operand, const std::vector<float>& keys, int64_t step) {
         p.operand = operand;
         const PageSet pages(p.layout(), n);
-        Result r{std::vector<float>(static_cast<size_t>(n * heads * value_dim)), std::vector<float>(static_cast<size_t>(n * heads))};
+        Result r{std::vector<float>(static_cast<size_t>(n * p.heads * p.value_dim)), std::vector<float>(static_cast<size_t>(n * p.heads))};
         for (int64_t at = 0; at < n; at += step) {
           const int64_t m = std::min(step, n - at);
-          const PageWrite w{p.layout(), pages.pages(), at, m, keys.data() + at * key_dim, key_dim, nullptr, 0, 0};
+          const PageWrite w{p.layout(), pages.pages(), at, m, keys.data() + at * p.key_dim, p.key_dim, nullptr, 0, 0};
           write_pages(ctx, {&w, 1});
           const AttentionSequence s{pages.pages(), at, m, at};
-          attention(ctx, {p.layout(), heads, p.scale, q.data(), r.out.data(), r.lse.data()}, {&s, 1});
+          attention(ctx, {p.layout(), p.heads, p.scale, q.data(), r.out.data(), r.lse.data()}, {&s, 1});
         }
         return r;
       };
