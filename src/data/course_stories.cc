@@ -185,9 +185,10 @@ Problem boxes(Draws& operands, Draws& wording) {
   const char sign = operands.below(2) == 0 ? '+' : '-';
   const int by = number_between(operands, 1, sign == '+' ? 30 : std::min(product - 1, 30));
   const int value = sign == '+' ? product + by : product - by;
-  return {fmt::format("{}*{}{}{}", count, each, sign, by), "",
-          tell(wording, fmt::format(fmt::runtime(pick(wording, kStarts)), count, each),
-               clause(wording, sign, by), ""),
+  // One draw after the other: the order of arguments is the compiler's.
+  const std::string change = clause(wording, sign, by);
+  const std::string start = fmt::format(fmt::runtime(pick(wording, kStarts)), count, each);
+  return {fmt::format("{}*{}{}{}", count, each, sign, by), "", tell(wording, start, change, ""),
           fmt::format("{}*{}={} {}{}{}={}", count, each, product, product, sign, by, value),
           std::to_string(value)};
 }
@@ -207,9 +208,9 @@ Problem share(Draws& operands, Draws& wording) {
   const int have = sign == '+' ? total - by : total + by;
   const Person& p = pick(wording, kPeople);
   const Thing& thing = pick(wording, kThings);
+  const std::string change = clause(wording, sign, by);
   return {fmt::format("{}{}{}/{}", have, sign, by, friends), "",
-          fmt::format(fmt::runtime(pick(wording, kWordings)), p.name, thing.many, have,
-                      clause(wording, sign, by), friends),
+          fmt::format(fmt::runtime(pick(wording, kWordings)), p.name, thing.many, have, change, friends),
           fmt::format("{}{}{}={} {}/{}={}", have, sign, by, total, total, friends, each),
           std::to_string(each)};
 }
