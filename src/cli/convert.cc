@@ -159,8 +159,8 @@ void run_convert(const Command& command, const ConvertOptions& o) {
        mb / seconds, static_cast<double>(peak_memory_bytes()) * 1e-6,
        o.verify ? "; read back, every checksum holds" : "", carried);
   if (options.calibrate)
-    info("{} of {} matrices were rounded with compensation; no token of {} reached the others", report.compensated,
-         report.matrices, o.calibrate);
+    info("{} of {} matrices were rounded with compensation{}", report.compensated, report.matrices,
+         report.compensated < report.matrices ? "; no token of " + o.calibrate + " reached the others" : "");
   if (!o.evaluate.empty()) evaluate(ctx, o);
 }
 }  // namespace

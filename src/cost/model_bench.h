@@ -20,8 +20,8 @@ struct ModelTest {
   std::string name() const;  // "pp512", "tg64", "tg64@d8192", "tg64@b8"
 };
 
-// What the machine at hand does in the model's products and, whose operands have another type, in attention; what
-// a quarter of many short runs between the measured ones exceed, so that neighbours slow both alike.
+// What the machine at hand does in the model's products and, whose operands have another type, in attention: of
+// many short runs between the measured ones the rates that a quarter exceeds. Neighbours slow both alike.
 struct ModelLimits {
   kernels::Machine machine;
   double attention_flops = 0;

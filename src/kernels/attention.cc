@@ -8,8 +8,6 @@
 namespace frugal::kernels {
 
 namespace {
-int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-
 // Ctx::scratch; 7 to 9 are in attention_pages.h.
 enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState, kSlotAllScores = 10, kSlotAllStates };
 constexpr int64_t kHeadRows = 4;    // heads of a block of one token, at least: rows of a tile

@@ -4,12 +4,12 @@
 #include <cstring>
 
 #include "base/dtype.h"
+#include "kernels/gemm.h"
 #include "kernels/quant.h"
 
 namespace frugal::kernels {
 
 namespace {
-int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 int64_t width(Operand operand) { return operand == Operand::kBF16 ? 2 : 4; }
 
 // Position of B(j, k) of a panel, in elements.
@@ -111,9 +111,7 @@ void write_token(const Level& level, const PageWrite& w, int64_t t) {
           panel_at(l.operand, j % kPanelCols, slot), value[j]);
   }
 }
-}  // namespace
 
-namespace {
 // The 64 tokens from token t fill one page.
 void write_page(const Level& level, const PageWrite& w, int64_t t) {
   const PageLayout& l = w.layout;

@@ -8,7 +8,6 @@
 namespace frugal::kernels {
 
 namespace {
-int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 int64_t padded(int64_t k, Operand operand) { return operand == Operand::kBF16 ? round_up(k, kBf16Block) : k; }
 int64_t groups_of(int64_t k) { return (k + kQuantGroup - 1) / kQuantGroup; }
 int64_t panel_bytes(int64_t k, Operand operand) {

@@ -9,6 +9,8 @@
 
 namespace frugal::kernels {
 
+inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
 inline bool is_integer(Operand operand) { return operand == Operand::kInt8 || operand == Operand::kInt4; }
 // Weights in groups of 128 with scales: they only multiply, and a product with them only stores.
 inline bool is_grouped(Operand operand) { return is_integer(operand) || operand == Operand::kFP8; }

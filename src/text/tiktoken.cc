@@ -152,7 +152,7 @@ TokenizerSpec parse_tiktoken(std::string_view ranks, const std::string& name, st
   const Field config = Field::root(document, config_name).object();
   const Field kind = config.at("tokenizer_class");
   if (kind.string() != "TikTokenTokenizer")
-    kind.fail_here(fmt::format("\"{}\" beside {} is not implemented, only \"TikTokenTokenizer\" is", kind.string(), name),
+    kind.fail_here(fmt::format("\"{}\": {} is read as Moonlight's and Kimi-K2's \"TikTokenTokenizer\" reads it", kind.string(), name),
                    "use the directory of a Moonlight or Kimi-K2 model as published");
   TokenizerSpec spec;
   find_merges(read_ranks(ranks, name, &spec), name, &spec);

@@ -159,7 +159,7 @@ TEST(Tiktoken, BadFilesAreErrorsThatNameTheLine) {
     std::string text = kConfig;
     return text.replace(text.find(from), from.size(), to);
   };
-  expect_error(good, config("TikTokenTokenizer", "LlamaTokenizer"), "\"LlamaTokenizer\" beside ranks is not implemented");
+  expect_error(good, config("TikTokenTokenizer", "LlamaTokenizer"), "\"LlamaTokenizer\": ranks is read as");
   expect_error(good, config("\"270\"", "\"269\""), "is no id of a special token: these are 270 to 525");
   expect_error(good, config("\"270\"", "\"526\""), "is no id of a special token");
   expect_error(good, config("\"275\"", "\"0270\""), "is given twice");

@@ -1,6 +1,6 @@
 // Byte-level BPE tokenizers in Hugging Face's format (tokenizer.json), as DeepSeek-V3 and GPT-2 have them, or in
 // Moonlight's and Kimi-K2's (tiktoken.model): the same ids as Hugging Face's tokenizers library or tiktoken for
-// the same text, or an Error when the file asks for something that is not implemented.
+// the same text. A file that asks for anything else is an Error that names it.
 #pragma once
 
 #include <cstdint>

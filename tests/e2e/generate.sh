@@ -1,5 +1,5 @@
 # Generation from the model that the fixtures trained.
-cases=(seeds greedy json json_same_bits attention_forms stop_text standard_input precision lengths sampling_ranges)
+cases=(seeds greedy json json_same_bits attention_forms stop_text standard_input precision lengths sampling_ranges latent_cache)
 
 generate() { "$FRUGAL" generate "$base" "$@"; }
 
@@ -102,4 +102,23 @@ case_sampling_ranges() {
   for value in -0.1 1 nan; do refuses 1 "min_p|out of range" "$FRUGAL" generate "$base" a --min-p $value; done
   refuses 1 "top_k|out of range" "$FRUGAL" generate "$base" a --top-k -1
   runs 0 generate a -n 4 --temperature 100 --top-k 100000 --top-p 1 --min-p 0.99
+}
+
+# fp8 and f32 caches: text comes, a wrong combination is named, and /exact says why it cannot be.
+case_latent_cache() {
+  local type
+  for type in bf16 f32 fp8; do
+    runs 0 "$FRUGAL" generate "$base" "Question: What" -n 12 --ignore-eos --cache $type --json
+    [ "$(wc -l <out)" = 12 ] || die "no 12 tokens with $type"
+    cp out once
+    runs 0 "$FRUGAL" generate "$base" "Question: What" -n 12 --ignore-eos --cache $type --json -t 3
+    same once out
+  done
+  runs 1 "$FRUGAL" generate "$base" x --cache int3
+  mentions err "--cache|int3|bf16, f32 or fp8"
+  runs 1 "$FRUGAL" generate "$base" x --cache fp8 --attention expanded
+  mentions err "--cache|absorbed"
+  printf 'Hello\n/exact\n/quit\n' >lines
+  "$FRUGAL" chat "$base" --cache fp8 -n 4 <lines >out 2>err || { cat err; die "chat"; }
+  mentions err "/exact|--attention expanded"
 }

@@ -1,5 +1,5 @@
 # int8 and int4 weights: quantize, synth, and running them.
-cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits model_cut_short quantize_goes_on quantize_calibrated chat_with_latent_cache synth_same_bytes bench_model doctor)
+cases=(quantize_keeps_the_model quantize_refuses quantized_same_bits model_cut_short quantize_goes_on quantize_calibrated synth_same_bytes bench_model doctor)
 
 # $dense: a trained checkpoint whose widths fit panels of 32 rows. Made once.
 dense=$work/dense
@@ -109,26 +109,6 @@ case_quantize_calibrated() {
   runs 1 "$FRUGAL" quantize "$dense" none --format int4 --calibrate empty
   mentions err "fewer than two tokens"
   absent none
-}
-
-# fp8 and f32 caches: text comes, a wrong combination is named, and /exact says why it cannot be.
-case_chat_with_latent_cache() {
-  make_dense
-  local type
-  for type in bf16 f32 fp8; do
-    runs 0 "$FRUGAL" generate "$dense" "Question: What" -n 12 --ignore-eos --cache $type --json
-    [ "$(wc -l <out)" = 12 ] || die "no 12 tokens with $type"
-    cp out once
-    runs 0 "$FRUGAL" generate "$dense" "Question: What" -n 12 --ignore-eos --cache $type --json -t 3
-    same once out
-  done
-  runs 1 "$FRUGAL" generate "$dense" x --cache int3
-  mentions err "--cache|int3|bf16, f32 or fp8"
-  runs 1 "$FRUGAL" generate "$dense" x --cache fp8 --attention expanded
-  mentions err "--cache|absorbed"
-  printf 'Hello\n/exact\n/quit\n' >lines
-  "$FRUGAL" chat "$dense" --cache fp8 -n 4 <lines >out 2>err || { cat err; die "chat"; }
-  mentions err "/exact|--attention expanded"
 }
 
 # Broken off behind its second file it goes on there; what it writes in the end is the same.
