@@ -91,7 +91,7 @@ static inline void group_tile(const GroupSweepArgs& s, int64_t row, int64_t grou
   i32x16 sum[ROWS][2];
   if constexpr (!INT4) {
     sum_bytes<ROWS>(a, k, w, sum);
-  } else if constexpr (kHalvesAtOnce == 2) {
+  } else if constexpr (ROWS <= 2 || kHalvesAtOnce == 2) {  // few rows wait for memory: one pass over it
     sum_halves<ROWS, 2>(a, k, w, sum);
   } else {
     for (int h = 0; h < 2; ++h) {

@@ -3,7 +3,7 @@
 // |w| and sign(w) a are at most 127, whose pairs fit. With numbers of four bits a pair is at most 2 * 15 * 127 = 3,810,
 // and int16 holds eight of these.
 constexpr int kGroupRows = 2, kHalfRows = 4;  // rows of a tile of bytes, of four bits
-constexpr int kHalvesAtOnce = 1;              // 16 columns: the sums stay in registers
+constexpr int kHalvesAtOnce = 1;              // 16 columns, where rows are many: the sums stay in registers
 constexpr bool kBytesAreSigned = true;        // after weights()
 struct i32x16 {
   __m256i lo, hi;
