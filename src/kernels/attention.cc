@@ -9,9 +9,11 @@ namespace frugal::kernels {
 
 namespace {
 // Ctx::scratch; 7 to 9 are in attention_pages.h.
-enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState, kSlotAllScores = 10, kSlotAllStates };
+enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState, kSlotAllScores = 10, kSlotAllStates, kSlotOut };
 constexpr int64_t kHeadRows = 4;    // heads of a block of one token, at least: rows of a tile
 constexpr int64_t kQueryRows = 48;  // rows per pass over the keys: four panels; more would waste causal work
+constexpr int64_t kValueColumns = 128;  // dimensions of the values at a time: 16 KiB of bf16
+constexpr int64_t kApart = 1024;  // floats: a page of memory, which no prefetcher of the hardware leaves
 constexpr int64_t kSpreadLeast = 2;    // pages per thread, or spreading costs more than it saves
 constexpr int64_t kSpreadPages = 128;  // pages whose scores are kept: 1.5 MiB with 48 heads
 
@@ -23,6 +25,38 @@ struct QueryBlock {
   bool by_head;
 };
 
+// What a page adds to the output of some rows: O = fma(O, factor, P V), in the first block O = P V. The rows before
+// `skip` see none of its keys; p and factor begin with the panel that holds row `skip`.
+struct ValueUpdate {
+  const float *p, *factor;
+  float* pv;  // [kQueryRows, kValueColumns]
+  int64_t rows, skip;
+  bool first_block;
+  float* o;  // [rows, last - first]; not where it goes to in the end, whose rows lie far apart
+};
+// Dimensions [first, last) of the values, few at a time, so that they stay in the nearest cache.
+void add_values(Ctx& ctx, int thread, const PageLayout& l, const std::byte* page, int64_t group, int64_t first,
+                int64_t last, const ValueUpdate& u) {
+  const int64_t start = u.skip / kPanelRows * kPanelRows, width = last - first;
+  for (int64_t j = first; j < last; j += kValueColumns) {
+    const int64_t columns = std::min(kValueColumns, last - j);
+    float* o = u.o + j - first;
+    ctx.level.sweep({.a = u.p,
+                     .a_layout = ALayout::kRowMajor,
+                     .rows = u.rows - start,
+                     .b = value_panels(ctx, thread, l, page, group, j, j + columns),
+                     .k = kPageTokens,
+                     .columns = columns,
+                     .c = u.first_block ? o : u.pv,
+                     .ldc = u.first_block ? width : columns,
+                     .accumulate = Accumulate::kStore,
+                     .operand = product_operand(l)});
+    if (!u.first_block)
+      ctx.level.rescale_add(u.factor + u.skip - start, u.pv + (u.skip - start) * columns, u.rows - u.skip, columns,
+                            o + u.skip * width, width);
+  }
+}
+
 void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& block) {
   const Level& level = ctx.level;
   const PageLayout& l = a.layout;
@@ -32,15 +66,15 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
   float* q = ctx.scratch<float>(thread, kSlotQ, packed_a_rows_size(kQueryRows, dk));
   float* scores = ctx.scratch<float>(thread, kSlotScores, kQueryRows * kPageTokens);
   float* p = ctx.scratch<float>(thread, kSlotP, packed_a_rows_size(kQueryRows, kPageTokens));
-  float* pv = ctx.scratch<float>(thread, kSlotPv, kQueryRows * dv);
+  float* pv = ctx.scratch<float>(thread, kSlotPv, kQueryRows * kValueColumns);
   float* m = ctx.scratch<float>(thread, kSlotState, 3 * kQueryRows);
   float *sum = m + kQueryRows, *factor = m + 2 * kQueryRows;
   const int64_t row0 = s.first_row + block.first;
   const int64_t between = block.by_head ? 1 : a.heads;  // from row to row, in heads
   const int64_t position0 = s.first_position + block.first;
   const int64_t group = block.head / (a.heads / l.kv_heads);
-  float* out = a.out + (row0 * a.heads + block.head) * dv;
-  const int64_t out_stride = between * dv, last = block.by_head ? position0 : position0 + rows - 1;
+  float* o = ctx.scratch<float>(thread, kSlotOut, kQueryRows * dv);
+  const int64_t last = block.by_head ? position0 : position0 + rows - 1;
   level.pack_a_rows(a.q + (row0 * a.heads + block.head) * dk, between * dk, nullptr, rows, dk, operand, q);
   for (int64_t key0 = 0; key0 <= last; key0 += kPageTokens) {
     const std::byte* page = s.pages.page[key0 / kPageTokens];
@@ -71,23 +105,12 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
                         .l = sum + start,
                         .factor = factor,
                         .p = p});
-    const bool first_block = key0 == 0;  // O = P V
-    level.sweep({.a = p,
-                 .a_layout = ALayout::kRowMajor,
-                 .rows = n,
-                 .b = value_panels(ctx, thread, l, page, group, 0, dv),
-                 .k = kPageTokens,
-                 .columns = dv,
-                 .c = first_block ? out : pv,
-                 .ldc = first_block ? out_stride : dv,
-                 .accumulate = Accumulate::kStore,
-                 .operand = operand});
-    if (!first_block)
-      level.rescale_add(factor + skip - start, pv + (skip - start) * dv, rows - skip, dv,
-                        out + skip * out_stride, out_stride);
+    add_values(ctx, thread, l, page, group, 0, dv,
+               {.p = p, .factor = factor, .pv = pv, .rows = rows, .skip = skip, .first_block = key0 == 0, .o = o});
   }
+  float* out = a.out + (row0 * a.heads + block.head) * dv;
   for (int64_t r = 0; r < rows; ++r) {
-    level.divide(sum[r], out + r * out_stride, dv, out + r * out_stride);
+    level.divide(sum[r], o + r * dv, dv, out + r * between * dv);
     if (a.lse) a.lse[row0 * a.heads + block.head + r * between] = m[r] + level.log1(sum[r]);
   }
 }
@@ -103,33 +126,43 @@ void attend_spread(Ctx& ctx, const AttentionArgs& a, const AttentionSequence& s,
   const int64_t row = (s.first_row + token) * a.heads + head, pages = position / kPageTokens + 1;
   const int64_t panels = (dv + kPanelCols - 1) / kPanelCols, parts = std::min<int64_t>(panels, ctx.pool.size());
   float* all = ctx.scratch<float>(0, kSlotAllScores, std::min(pages, kSpreadPages) * rows * kPageTokens);
-  float* states = ctx.scratch<float>(0, kSlotAllStates, parts * 3 * kQueryRows);
+  // What a part keeps: m, sum and factor of its rows, and their output. Parts lie apart, or one thread would fetch ahead
+  // what another writes.
+  const int64_t state = 3 * kQueryRows + kQueryRows * ((panels + parts - 1) / parts * kPanelCols) + kApart;
+  float* states = ctx.scratch<float>(0, kSlotAllStates, parts * state);
   for (int64_t from = 0; from < pages; from += kSpreadPages) {
     const int64_t count = std::min(kSpreadPages, pages - from);
     ctx.pool.parallel_for(count, [&](int64_t begin, int64_t end, int thread) {
       float* q = ctx.scratch<float>(thread, kSlotQ, packed_a_rows_size(kQueryRows, dk));
       level.pack_a_rows(a.q + row * dk, dk, nullptr, rows, dk, operand, q);
-      for (int64_t i = begin; i < end; ++i)
+      // Not where they go to at once: sums that grow in lines that another thread has read wait for each of them.
+      float* scores = ctx.scratch<float>(thread, kSlotScores, kQueryRows * kPageTokens);
+      for (int64_t i = begin; i < end; ++i) {
         level.sweep({.a = q,
                      .a_layout = ALayout::kRowMajor,
                      .rows = rows,
                      .b = key_panels(ctx, thread, l, s.pages.page[from + i], 0),
                      .k = dk,
                      .columns = kPageTokens,
-                     .c = all + i * rows * kPageTokens,
+                     .c = scores,
                      .ldc = kPageTokens,
                      .accumulate = Accumulate::kStore,
                      .operand = operand});
+        std::copy_n(scores, rows * kPageTokens, all + i * rows * kPageTokens);
+      }
     });
     ctx.pool.run(parts, [&](int64_t part, int thread) {
       const int64_t first = panels * part / parts * kPanelCols;
       const int64_t last = std::min(dv, panels * (part + 1) / parts * kPanelCols);
       float* p = ctx.scratch<float>(thread, kSlotP, packed_a_rows_size(kQueryRows, kPageTokens));
-      float* pv = ctx.scratch<float>(thread, kSlotPv, kQueryRows * dv);
-      float *m = states + part * 3 * kQueryRows, *sum = m + kQueryRows, *factor = sum + kQueryRows;
-      float* out = a.out + row * dv + first;
+      float* pv = ctx.scratch<float>(thread, kSlotPv, kQueryRows * kValueColumns);
+      float *m = states + part * state, *sum = m + kQueryRows, *factor = sum + kQueryRows, *o = factor + kQueryRows;
       for (int64_t i = 0; i < count; ++i) {
-        const bool first_block = from + i == 0;  // O = P V
+        const bool first_block = from + i == 0;
+        if (i + 1 < count) {
+          prefetch(all + (i + 1) * rows * kPageTokens, rows * kPageTokens * int64_t{sizeof(float)});
+          prefetch_values(l, s.pages.page[from + i + 1], first, std::min(last, first + kValueColumns));
+        }
         level.softmax_tile({.rows = rows,
                             .visible = position + 1 - (from + i) * kPageTokens,
                             .capacity = round_up(rows, kPanelRows),
@@ -142,21 +175,12 @@ void attend_spread(Ctx& ctx, const AttentionArgs& a, const AttentionSequence& s,
                             .l = sum,
                             .factor = factor,
                             .p = p});
-        level.sweep({.a = p,
-                     .a_layout = ALayout::kRowMajor,
-                     .rows = rows,
-                     .b = value_panels(ctx, thread, l, s.pages.page[from + i], 0, first, last),
-                     .k = kPageTokens,
-                     .columns = last - first,
-                     .c = first_block ? out : pv,
-                     .ldc = first_block ? dv : last - first,
-                     .accumulate = Accumulate::kStore,
-                     .operand = operand});
-        if (!first_block) level.rescale_add(factor, pv, rows, last - first, out, dv);
+        add_values(ctx, thread, l, s.pages.page[from + i], 0, first, last,
+                   {.p = p, .factor = factor, .pv = pv, .rows = rows, .skip = 0, .first_block = first_block, .o = o});
       }
       if (from + count < pages) return;
       for (int64_t r = 0; r < rows; ++r) {
-        level.divide(sum[r], out + r * dv, last - first, out + r * dv);
+        level.divide(sum[r], o + r * (last - first), last - first, a.out + (row + r) * dv + first);
         if (a.lse && part == 0) a.lse[row + r] = m[r] + level.log1(sum[r]);
       }
     });

@@ -203,4 +203,15 @@ const std::byte* value_panels(Ctx& ctx, int thread, const PageLayout& l, const s
   return values;
 }
 
+void prefetch_values(const PageLayout& l, const std::byte* page, int64_t first, int64_t last) {
+  if (l.operand == Operand::kFP8) {
+    const int64_t size = TokenBytes(l).size;
+    for (int64_t t = 0; t < kPageTokens; ++t) prefetch(page + t * size + first, last - first);
+    return;
+  }
+  const int64_t row = kPanelCols * width(l.operand);
+  for (int64_t half = 0; half < kPageTokens / kPanelCols; ++half)
+    prefetch(page + half * key_panel_bytes(l) + first * row, (last - first) * row);
+}
+
 }  // namespace frugal::kernels

@@ -19,5 +19,10 @@ const std::byte* key_panels(Ctx& ctx, int thread, const PageLayout& layout, cons
 // Its panels of values from dimension `first`, a multiple of 32, up to `last`.
 const std::byte* value_panels(Ctx& ctx, int thread, const PageLayout& layout, const std::byte* page, int64_t kv_head,
                               int64_t first, int64_t last);
+// Asks for what value_panels() will read where the values are the front of the keys.
+void prefetch_values(const PageLayout& layout, const std::byte* page, int64_t first, int64_t last);
+inline void prefetch(const void* data, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(data) + at);
+}
 
 }  // namespace frugal::kernels

@@ -30,7 +30,8 @@ int32_t KvCache::take() {
   const int32_t id = free_.back();
   free_.pop_back();
   // Zeroed when handed out: a masked key has weight zero, and 0 * NaN is NaN.
-  std::memset(page(0, id), 0, static_cast<size_t>(layers_ * layout_.page_bytes()));
+  for (int64_t layer = 0; layer < layers_; ++layer)
+    std::memset(page(layer, id), 0, static_cast<size_t>(layout_.page_bytes()));
   return id;
 }
 

@@ -27,8 +27,9 @@ class KvCache {
   int64_t pages() const { return pages_; }
   int32_t take();  // a zeroed page; asserts that one is free
   void give(int32_t page);
+  // Pages of a layer lie together: attention walks many of one layer, and the hardware fetches ahead.
   std::byte* page(int64_t layer, int32_t id) const {
-    return memory_.get() + (static_cast<int64_t>(id) * layers_ + layer) * layout_.page_bytes();
+    return memory_.get() + (layer * pages_ + id) * layout_.page_bytes();
   }
 
  private:

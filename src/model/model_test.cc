@@ -350,12 +350,15 @@ TEST(ModelCache, HandsOutZeroedPages) {
   const int32_t a = cache.take();
   cache.take();
   EXPECT_EQ(cache.free_pages(), 0);
-  const int64_t bytes = KvCache::page_bytes(c, Operand::kBF16, false);
-  std::memset(cache.page(0, a), 0xff, static_cast<size_t>(bytes));
+  const int64_t bytes = cache.layout().page_bytes();
+  for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer)
+    std::memset(cache.page(layer, a), 0xff, static_cast<size_t>(bytes));
   cache.give(a);
   ASSERT_EQ(cache.take(), a);
-  const std::byte* p = cache.page(0, a);
-  EXPECT_TRUE(std::all_of(p, p + bytes, [](std::byte b) { return b == std::byte{0}; }));
+  for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
+    const std::byte* p = cache.page(layer, a);
+    EXPECT_TRUE(std::all_of(p, p + bytes, [](std::byte b) { return b == std::byte{0}; })) << layer;
+  }
 }
 
 // ---- parameters ----

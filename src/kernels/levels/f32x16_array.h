@@ -77,14 +77,25 @@ static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
   FRUGAL_EACH(float_of((bits_of(a.v[i]) >> 16) | (bits_of(b.v[i]) & 0xffff0000u)));
 }
 // The low 16 bits of every lane moved up.
-static inline f32x16 raise_bf16(f32x16 a) { FRUGAL_EACH(float_of(bits_of(a.v[i]) << 16)); }
-// (a0, b0, a1, b1, ...)
-static inline void interleave(f32x16 a, f32x16 b, f32x16* low, f32x16* high) {
+// In every 64 bits the two words in the middle swapped: (a0, a1), (b0, b1) becomes (a0, b0), (a1, b1).
+static inline f32x16 swap_middle_words(f32x16 a) {
+  for (int i = 0; i < 16; i += 2) {
+    const uint32_t x = bits_of(a.v[i]), y = bits_of(a.v[i + 1]);
+    a.v[i] = float_of((x & 0xffffu) | y << 16);
+    a.v[i + 1] = float_of(x >> 16 | (y & 0xffff0000u));
+  }
+  return a;
+}
+// 8 rows of 8 numbers of 64 bits.
+static inline void transpose8_wide(f32x16* rows) {
   for (int i = 0; i < 8; ++i) {
-    low->v[2 * i] = a.v[i];
-    low->v[2 * i + 1] = b.v[i];
-    high->v[2 * i] = a.v[8 + i];
-    high->v[2 * i + 1] = b.v[8 + i];
+    for (int j = 0; j < i; ++j) {
+      for (int h = 0; h < 2; ++h) {
+        const float x = rows[i].v[2 * j + h];
+        rows[i].v[2 * j + h] = rows[j].v[2 * i + h];
+        rows[j].v[2 * i + h] = x;
+      }
+    }
   }
 }
 static inline void transpose16(f32x16* rows) {

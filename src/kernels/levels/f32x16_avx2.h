@@ -100,17 +100,30 @@ static inline __m256 join_bf16_8(__m256 a, __m256 b) {
 static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
   return {join_bf16_8(a.lo, b.lo), join_bf16_8(a.hi, b.hi)};
 }
-static inline __m256 raise_bf16_8(__m256 a) {
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 16));
+static inline __m256 swap_middle_words_8(__m256 a) {
+  const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_castps_si256(a), order));
 }
-static inline f32x16 raise_bf16(f32x16 a) { return {raise_bf16_8(a.lo), raise_bf16_8(a.hi)}; }
-static inline f32x16 interleave_8(__m256 a, __m256 b) {
-  const __m256 x = _mm256_unpacklo_ps(a, b), y = _mm256_unpackhi_ps(a, b);
-  return {_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31)};
+static inline f32x16 swap_middle_words(f32x16 a) { return {swap_middle_words_8(a.lo), swap_middle_words_8(a.hi)}; }
+// 4 rows of 4 numbers of 64 bits.
+static inline void transpose4_wide(__m256* rows) {
+  __m256d v[4];
+  for (int i = 0; i < 4; ++i) v[i] = _mm256_castps_pd(rows[i]);
+  const __m256d even01 = _mm256_unpacklo_pd(v[0], v[1]), odd01 = _mm256_unpackhi_pd(v[0], v[1]);
+  const __m256d even23 = _mm256_unpacklo_pd(v[2], v[3]), odd23 = _mm256_unpackhi_pd(v[2], v[3]);
+  rows[0] = _mm256_castpd_ps(_mm256_permute2f128_pd(even01, even23, 0x20));
+  rows[1] = _mm256_castpd_ps(_mm256_permute2f128_pd(odd01, odd23, 0x20));
+  rows[2] = _mm256_castpd_ps(_mm256_permute2f128_pd(even01, even23, 0x31));
+  rows[3] = _mm256_castpd_ps(_mm256_permute2f128_pd(odd01, odd23, 0x31));
 }
-static inline void interleave(f32x16 a, f32x16 b, f32x16* low, f32x16* high) {
-  *low = interleave_8(a.lo, b.lo);
-  *high = interleave_8(a.hi, b.hi);
+static inline void transpose8_wide(f32x16* rows) {
+  __m256 quarter[4][4];
+  for (int i = 0; i < 8; ++i) {
+    quarter[i / 4][i % 4] = rows[i].lo;
+    quarter[2 + i / 4][i % 4] = rows[i].hi;
+  }
+  for (__m256(&q)[4] : quarter) transpose4_wide(q);
+  for (int i = 0; i < 8; ++i) rows[i] = {quarter[i / 4 * 2][i % 4], quarter[i / 4 * 2 + 1][i % 4]};
 }
 static inline void transpose8(const __m256* in, __m256* out) {
   __m256 pair[8], four[8];

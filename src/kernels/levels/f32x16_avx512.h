@@ -58,13 +58,32 @@ static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
   return {_mm512_castsi512_ps(_mm512_or_epi32(_mm512_srli_epi32(_mm512_castps_si512(a.v), 16),
                                               _mm512_and_epi32(_mm512_castps_si512(b.v), high)))};
 }
-static inline f32x16 raise_bf16(f32x16 a) {
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.v), 16))};
+static inline f32x16 swap_middle_words(f32x16 a) {
+  const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15));
+  return {_mm512_castsi512_ps(_mm512_shuffle_epi8(_mm512_castps_si512(a.v), order))};
 }
-static inline void interleave(f32x16 a, f32x16 b, f32x16* low, f32x16* high) {
-  const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-  low->v = _mm512_permutex2var_ps(a.v, first, b.v);
-  high->v = _mm512_permutex2var_ps(a.v, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b.v);
+// 8 rows of 8 numbers of 64 bits.
+static inline void transpose8_wide(f32x16* rows) {
+  __m512d pair[8], v[8];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) v[i] = _mm512_castps_pd(rows[i].v);
+#pragma GCC unroll 4
+  for (int i = 0; i < 8; i += 2) {
+    pair[i] = _mm512_unpacklo_pd(v[i], v[i + 1]);
+    pair[i + 1] = _mm512_unpackhi_pd(v[i], v[i + 1]);
+  }
+  // In the 128-bit part q of pair[2 g + c]: column 2 q + c of the rows 2 g and 2 g + 1.
+#pragma GCC unroll 2
+  for (int c = 0; c < 2; ++c) {
+    const __m512d even01 = _mm512_shuffle_f64x2(pair[c], pair[2 + c], 0x88);
+    const __m512d odd01 = _mm512_shuffle_f64x2(pair[c], pair[2 + c], 0xdd);
+    const __m512d even23 = _mm512_shuffle_f64x2(pair[4 + c], pair[6 + c], 0x88);
+    const __m512d odd23 = _mm512_shuffle_f64x2(pair[4 + c], pair[6 + c], 0xdd);
+    rows[c].v = _mm512_castpd_ps(_mm512_shuffle_f64x2(even01, even23, 0x88));
+    rows[2 + c].v = _mm512_castpd_ps(_mm512_shuffle_f64x2(odd01, odd23, 0x88));
+    rows[4 + c].v = _mm512_castpd_ps(_mm512_shuffle_f64x2(even01, even23, 0xdd));
+    rows[6 + c].v = _mm512_castpd_ps(_mm512_shuffle_f64x2(odd01, odd23, 0xdd));
+  }
 }
 static inline void transpose16(f32x16* rows) {
   __m512 pair[16], four[16];

@@ -52,6 +52,7 @@ static inline void tile_any(int64_t rows, const float* a, const void* b, int64_t
 
 // Rows that lie apart are not foreseen by the hardware: they are asked for this many rows ahead.
 constexpr int64_t kAhead = 12, kRowsAhead = 2;
+constexpr int64_t kValuesAhead = 128;  // dimensions
 static inline void prefetch_row(const float* row, int64_t n) {
   for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
 }
@@ -235,7 +236,8 @@ static void pack_b_rows(const float* src, int64_t ld, int64_t columns, int64_t k
   }
 }
 
-// Where keys begin with the values (level.h, value_panel): squares of 16 keys x 16 lanes are transposed in registers.
+// Where keys begin with the values (level.h, value_panel): squares of 16 keys x 16 dimensions are transposed in
+// registers, of bf16 as 8 x 8 pieces of two keys and two dimensions.
 static void value_panel(const void* keys, int64_t key_panel_bytes, int64_t first, int64_t dims, Operand operand,
                         void* dst) {
   f32x16 v[16];
@@ -243,24 +245,23 @@ static void value_panel(const void* keys, int64_t key_panel_bytes, int64_t first
   for (int64_t key = 0; key < kKeyBlock; key += 16) {
     const float* panel = reinterpret_cast<const float*>(static_cast<const char*>(keys) + key / kPanelCols * key_panel_bytes);
     const float* in = panel + key % kPanelCols;
-    if (operand == Operand::kBF16) {  // a lane holds two dimensions
-      for (int i = 0; i < 16; ++i) v[i] = load(in + (first / 2 + i) * kPanelCols);
-      transpose16(v);
-      for (int i = 0; i < 16; i += 2, out += kPanelCols) {
-        f32x16 low, high;
-        interleave(join_bf16(raise_bf16(v[i]), raise_bf16(v[i + 1])), join_bf16(v[i], v[i + 1]), &low, &high);
-        store(out, low);
-        store(out + 16, high);
-      }
-      continue;
-    }
     for (int64_t half = 0; half < kPanelCols; half += 16) {
-      for (int64_t i = 0; i < 16; ++i)
-        v[i] = half + i < dims ? load(in + (first + half + i) * kPanelCols) : set1(0.0f);
-      transpose16(v);
-      for (int64_t i = 0; i < 16; ++i) store(out + i * kPanelCols + half, v[i]);
+      if (operand == Operand::kBF16) {  // a lane holds two dimensions
+        const float* from = in + (first + half) / 2 * kPanelCols;
+        for (int i = 0; i < 8; ++i) {
+          __builtin_prefetch(from + (kValuesAhead / 2 + i) * kPanelCols);
+          v[i] = swap_middle_words(load(from + i * kPanelCols));
+        }
+        transpose8_wide(v);
+        for (int i = 0; i < 8; ++i) store(out + i * kPanelCols + half, v[i]);
+      } else {
+        for (int64_t i = 0; i < 16; ++i)
+          v[i] = half + i < dims ? load(in + (first + half + i) * kPanelCols) : set1(0.0f);
+        transpose16(v);
+        for (int64_t i = 0; i < 16; ++i) store(out + i * kPanelCols + half, v[i]);
+      }
     }
-    out += 16 * kPanelCols;
+    out += (operand == Operand::kBF16 ? 8 : 16) * kPanelCols;
   }
 }
 
