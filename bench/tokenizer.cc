@@ -69,7 +69,7 @@ Arguments parse(int argc, char** argv) {
 
 void run(const Arguments& a) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(a.paths[0]);
-  const auto stages = text::parse_tokenizer_json(tokenizer.json(), a.paths[0]).stages;
+  const auto stages = text::parse_tokenizer_json(tokenizer.vocabulary_file(), a.paths[0]).stages;
   const text::PreTokenizer fastest(stages), regex(stages, text::PreTokenizer::Method::kRegex);
   fmt::print("{:>10} {:>10} {:>7} {:>8} {:>8} {:>8}  file\n", "bytes", "tokens", "B/token", "encode", "cut",
              "regex");
