@@ -95,6 +95,44 @@ void MappedFile::populate() const {
   (void)sink;
 }
 
+namespace {
+// Whole or an Error.
+void read_at(int fd, const std::string& path, std::byte* to, size_t bytes, size_t offset) {
+  while (bytes > 0) {
+    const ssize_t n = ::pread(fd, to, bytes, static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail_errno(path, "read", errno);
+    if (n == 0) fail(path, "ends while it is being read", "see who changes it, then try again");
+    to += n;
+    bytes -= static_cast<size_t>(n);
+    offset += static_cast<size_t>(n);
+  }
+}
+}  // namespace
+
+void MappedFile::copy_to_memory(ThreadPool& pool) {
+  if (data_ == nullptr) return;
+  const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail_errno(path_, "open", errno);
+  const struct Closer {
+    int fd;
+    ~Closer() { ::close(fd); }
+  } closer{fd};
+  struct stat st {};
+  if (::fstat(fd, &st) != 0 || static_cast<size_t>(st.st_size) != size_)
+    fail(path_, "has changed since it was opened", "see who changes it, then try again");
+  std::byte* const data = const_cast<std::byte*>(data_);
+  forget_mapping(data);
+  if (::mmap(data, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+    fail_errno(path_, "take memory for", errno);
+  ::madvise(data, size_, MADV_HUGEPAGE);
+  constexpr size_t kPart = size_t{8} << 20;
+  pool.run(static_cast<int64_t>((size_ + kPart - 1) / kPart), [&](int64_t part, int) {
+    const size_t at = static_cast<size_t>(part) * kPart;
+    read_at(fd, path_, data + at, std::min(kPart, size_ - at), at);
+  });
+}
+
 bool file_exists(const std::string& path) {
   std::error_code ec;
   return fs::is_regular_file(path, ec);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/arena.h"
+#include "base/threads.h"
 
 namespace frugal {
 
@@ -27,6 +28,9 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Reads the whole file into memory and maps its pages, so that nobody waits for the disk later.
   void populate() const;
+  // Puts a copy of the file where the map was, in memory of the process's own: on huge pages where the kernel gives
+  // them, and safe from whoever changes the file. Throws Error when it cannot be read or has changed its size.
+  void copy_to_memory(ThreadPool& pool);
 
  private:
   std::string path_;

@@ -19,6 +19,7 @@ class SafetensorsFile {
 
   const std::string& path() const { return file_.path(); }
   void populate() const { file_.populate(); }
+  void copy_to_memory(ThreadPool& pool) { file_.copy_to_memory(pool); }
   int64_t file_bytes() const { return static_cast<int64_t>(file_.bytes().size()); }
   // Views into the mapped file, by name.
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }

@@ -64,7 +64,7 @@ void add_model_bench_options(CLI::App* c, ModelBenchArguments* a) {
   c->add_option("-r,--repeats", a->repeats, "model: prompts that are timed")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
-  add_cache_options(c, &a->cache, "model: ");
+  add_hold_options(c, &a->hold, "model: ");
   c->add_option("--precision", a->precision, "model: bf16 or f32; default: as stored");
 }
 
@@ -73,12 +73,13 @@ void bench_model_directory(const std::string& path, const ModelBenchArguments& a
   const model::ModelConfig config = model::load_config(directory);
   const kernels::Operand operand = operand_argument(a.precision, config);
   cost::ModelBenchOptions options{tests_of(a, config.max_position_embeddings), a.repeats,
-                                  cache_argument(a.cache, config, operand)};
+                                  cache_argument(a.hold, config, operand)};
   if (options.tests.empty()) fail("--pp, --tg", "leave nothing to measure", "ask for a test");
   kernels::Ctx ctx(threads);
   const auto start = std::chrono::steady_clock::now();
   const auto m = model::load_model(
-      ctx, directory, {operand, false, options.cache.absorbed, cost::model_bench_bytes(config, operand, options)});
+      ctx, directory, {operand, false, options.cache.absorbed, cost::model_bench_bytes(config, operand, options),
+                       a.hold.map_files});
   const double load = seconds_since(start);
   if (!json) {
     std::printf("%s, level %s, %d threads; loaded in %.1f s; %s cache\n\n", kernels::cpu_name().c_str(),

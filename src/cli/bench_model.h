@@ -12,7 +12,7 @@ namespace frugal::cli {
 struct ModelBenchArguments {
   std::vector<int64_t> prompts = {512}, generate = {64}, depths = {0}, batches = {1};
   int repeats = 3;
-  CacheArgument cache;
+  HoldArgument hold;
   std::string precision;
   bool profile = false;
 };

@@ -267,7 +267,7 @@ class Chat {
 
 struct ChatCommand {
   std::string model, precision, thinking;
-  CacheArgument cache;
+  HoldArgument hold;
   ChatOptions chat;
   int threads = 0;
 };
@@ -294,9 +294,9 @@ void run_chat(ChatCommand o) {
     fail("--ctx-size", fmt::format("{} is out of range", o.chat.context),
          fmt::format("use 0 (all) or up to the model's {} positions", config.max_position_embeddings));
   const kernels::Operand operand = operand_argument(o.precision, config);
-  o.chat.cache = cache_argument(o.cache, config, operand);
+  o.chat.cache = cache_argument(o.hold, config, operand);
   const int64_t bytes = ChatSession::memory_bytes(config, operand, o.chat.context, o.chat.cache);
-  const LoadedModel m = load_model_argument(ctx, o.model, o.precision, bytes, o.chat.cache.absorbed);
+  const LoadedModel m = load_model_argument(ctx, o.model, o.precision, bytes, o.chat.cache.absorbed, o.hold.map_files);
   run_chat(ctx, *m.model, m.tokenizer, o.chat);
 }
 }  // namespace
@@ -330,7 +330,7 @@ void add_chat_command(CLI::App& app) {
       ->check(not_negative);
   c->add_option("-c,--ctx-size", o->chat.context,
                 "positions of the cache; 0: the model's max_position_embeddings");
-  add_cache_options(c, &o->cache);
+  add_hold_options(c, &o->hold);
   c->add_option("--precision", o->precision, "bf16 or f32; default: as stored");
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()

@@ -21,7 +21,7 @@ namespace frugal::cli {
 namespace {
 struct GenerateOptions {
   std::string model, prompt, precision;
-  CacheArgument cache;
+  HoldArgument hold;
   infer::SamplingParams sampling;
   int64_t max_tokens = 256, context = 0;
   int threads = 0;
@@ -95,7 +95,7 @@ void run_generate(const GenerateOptions& o) {
   infer::Request request = make_request(o, config, tokenizer, prompt);
   infer::EngineOptions options;
   const kernels::Operand operand = operand_argument(o.precision, config);
-  options.cache = cache_argument(o.cache, config, operand);
+  options.cache = cache_argument(o.hold, config, operand);
   if (o.context > config.max_position_embeddings)
     fail("--ctx-size",
          fmt::format("{} exceeds the model's {} positions", o.context, config.max_position_embeddings),
@@ -105,7 +105,7 @@ void run_generate(const GenerateOptions& o) {
   options.max_context = o.context > 0 ? o.context : wanted;
   auto m = model::load_model(
       ctx, directory,
-      {operand, false, options.cache.absorbed, infer::Engine::memory_bytes(config, operand, options)});
+      {operand, false, options.cache.absorbed, infer::Engine::memory_bytes(config, operand, options), o.hold.map_files});
   infer::Engine engine(ctx, *m, options);
   const size_t prompt_tokens = request.prompt.size();
   const int64_t room = options.max_context - static_cast<int64_t>(prompt_tokens);
@@ -167,7 +167,7 @@ void add_generate_command(CLI::App& app) {
   c->add_option("--stop", o->stop, "stop before this text; may be repeated");
   c->add_option("-c,--ctx-size", o->context,
                 "positions of the cache; 0: what the prompt and --max-tokens need");
-  add_cache_options(c, &o->cache);
+  add_hold_options(c, &o->hold);
   c->add_option("--precision", o->precision, "bf16 or f32; default: as stored");
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()

@@ -13,14 +13,17 @@ std::string model_directory(const std::string& path) {
   return train::newest_checkpoint(path);
 }
 
-void add_cache_options(CLI::App* c, CacheArgument* a, const std::string& prefix) {
+void add_hold_options(CLI::App* c, HoldArgument* a, const std::string& prefix) {
   c->add_option("--attention", a->attention,
                 prefix + "cache form of generated tokens: expanded or absorbed; default: expanded, absorbed for fp8, "
                          "int8 and int4");
   c->add_option("--cache", a->cache, prefix + "type of an absorbed cache: bf16, f32 or fp8; default: the model's");
+  c->add_flag("--mmap", a->map_files,
+              prefix + "int8 and int4: map the files instead of reading them into memory; starts sooner and shares them with "
+                       "other processes, but decodes more slowly");
 }
 
-infer::CacheForm cache_argument(const CacheArgument& a, const model::ModelConfig& config, kernels::Operand operand) {
+infer::CacheForm cache_argument(const HoldArgument& a, const model::ModelConfig& config, kernels::Operand operand) {
   if (a.attention != "" && a.attention != "expanded" && a.attention != "absorbed")
     fail("--attention", "'" + a.attention + "' is not a form", "use expanded or absorbed");
   const bool quantised = config.bits > 0 || (config.fp8 && operand == kernels::Operand::kBF16);
@@ -51,13 +54,14 @@ void check_tokenizer(const text::Tokenizer& tokenizer, const model::ModelConfig&
 }
 
 LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision,
-                                int64_t more_bytes, bool absorbed) {
+                                int64_t more_bytes, bool absorbed, bool map_files) {
   const std::string directory = model_directory(path);
   text::Tokenizer tokenizer = text::Tokenizer::load(directory);
   const model::ModelConfig config = model::load_config(directory);
   check_tokenizer(tokenizer, config, directory);
   return {directory, tokenizer,
-          model::load_model(ctx, directory, {operand_argument(precision, config), false, absorbed, more_bytes})};
+          model::load_model(ctx, directory,
+                            {operand_argument(precision, config), false, absorbed, more_bytes, map_files})};
 }
 
 }  // namespace frugal::cli

@@ -16,13 +16,14 @@ namespace frugal::cli {
 // Throws Error for a path that is neither.
 std::string model_directory(const std::string& path);
 
-// --attention expanded or absorbed, --cache bf16, f32 or fp8. Without the first: absorbed where weights are quantised,
-// which an expanded cache would dwarf, and where a type is given.
-struct CacheArgument {
+// How a model is held while it runs. --attention expanded or absorbed, --cache bf16, f32 or fp8; without the first:
+// absorbed where weights are quantised, which an expanded cache would dwarf, and where a type is given. --mmap.
+struct HoldArgument {
   std::string attention, cache;
+  bool map_files = false;
 };
-void add_cache_options(CLI::App* command, CacheArgument* arguments, const std::string& prefix = "");
-infer::CacheForm cache_argument(const CacheArgument& arguments, const model::ModelConfig& config,
+void add_hold_options(CLI::App* command, HoldArgument* arguments, const std::string& prefix = "");
+infer::CacheForm cache_argument(const HoldArgument& arguments, const model::ModelConfig& config,
                                 kernels::Operand operand);
 // "bf16", "f32", or "" for what the config says. Throws Error for anything else.
 kernels::Operand operand_argument(const std::string& precision, const model::ModelConfig& config);
@@ -38,6 +39,6 @@ struct LoadedModel {
 };
 // Loads both. `more_bytes` are needed beside the model (see model/model_files.h).
 LoadedModel load_model_argument(kernels::Ctx& ctx, const std::string& path, const std::string& precision,
-                                int64_t more_bytes = 0, bool absorbed = false);
+                                int64_t more_bytes = 0, bool absorbed = false, bool map_files = false);
 
 }  // namespace frugal::cli

@@ -130,9 +130,12 @@ void Model::init(kernels::Ctx& ctx, uint64_t seed) {
 }
 
 void Model::take_panels(Weight* w, kernels::Operand format) {
-  later_.push_back(aligned_array<std::byte>(kernels::packed_b_bytes(w->out, w->in, format)));
+  constexpr int64_t kBlock = int64_t{256} << 20;  // many matrices, which then lie on huge pages
+  const int64_t bytes = kernels::packed_b_bytes(w->out, w->in, format), rounded = (bytes + 63) / 64 * 64;
+  if (later_.empty() || later_.back().capacity() - later_.back().used() < rounded)
+    later_.emplace_back(std::max(rounded, kBlock));
   w->matrix.operand = format;
-  w->matrix.panels = later_.back().get();
+  w->matrix.panels = later_.back().alloc<std::byte>(bytes);
 }
 
 void Model::pack_weight(kernels::Ctx& ctx, const float* values, Weight* w) {

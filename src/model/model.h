@@ -51,7 +51,8 @@ class Model {
   AlignedPtr<float> values_;
   AlignedPtr<uint16_t> halves_;
   AlignedPtr<std::byte> panels_;
-  std::vector<AlignedPtr<std::byte>> absorbed_, later_;
+  std::vector<AlignedPtr<std::byte>> absorbed_;
+  std::vector<Arena> later_;  // of take_panels()
 };
 
 // Temporary memory of a pass over T tokens in `sequences` sequences; kept as for alloc_saved().

@@ -340,7 +340,7 @@ std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& director
       model->pack_absorbed_layer(ctx, all, &model->weights.layers[static_cast<size_t>(p.layer)].attention);
   }
   if (config.bits > 0) {
-    for (const auto& shard : files.shards()) shard->populate();
+    for (const auto& shard : files.shards()) options.map_files ? shard->populate() : shard->copy_to_memory(ctx.pool);
     model->files = held;
   }
   return model;

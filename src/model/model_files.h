@@ -63,6 +63,7 @@ struct LoadOptions {
   bool absorbed = false;  // also make the matrices of the absorbed attention form
   int64_t cache_bytes =
       0;  // what the caller will allocate beside the model: refused together, before anything is read
+  bool map_files = false;  // int8 and int4 panels lie in the mapped files, not in memory of the process's own
 };
 // Throws Error for every tensor that is missing, superfluous or of the wrong shape.
 std::unique_ptr<Model> load_model(kernels::Ctx& ctx, const std::string& directory,
