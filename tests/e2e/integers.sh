@@ -145,7 +145,7 @@ case_quantize_goes_on() {
 # cut_while_running OPTIONS...: cuts the model's file while it runs; sets status.
 cut_while_running() {
   local pid
-  rm -rf q
+  rm -rf q tokens
   runs 0 "$FRUGAL" quantize "$dense" q --format int4
   status=0
   "$FRUGAL" generate q "Question: What" -n 100 --ignore-eos --json "$@" >tokens 2>err &
