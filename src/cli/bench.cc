@@ -136,7 +136,7 @@ void run_floor(const BenchOptions& o) {
   std::sort(times.begin(), times.end());
   const double median = times[times.size() / 2],
                tokens = static_cast<double>(recipe.batch * recipe.sequence_length);
-  print_profile(o.profile ? profile.rows : without_details(profile.rows), total, o.steps, machine);
+  print_profile(o.profile ? profile.rows : without_details(profile.rows), total, o.steps, machine, machine.flops);
   if (!o.trace.empty()) {
     write_trace(o.trace, profile, "frugal training step, " + o.words[0]);
     std::printf("time line -> %s (open it with ui.perfetto.dev)\n", o.trace.c_str());

@@ -90,7 +90,8 @@ void bench_model_directory(const std::string& path, const ModelBenchArguments& a
   cost::bench_model(ctx, *m, options, [&](const cost::ModelRow& r) {
     json ? print_model_json(r) : print_model_line(r);
     if (!a.profile || json) return;
-    print_profile(r.profile.rows, r.seconds, static_cast<int>(r.rates.size()), r.limits.machine);
+    print_profile(r.profile.rows, r.seconds, static_cast<int>(r.rates.size()), r.limits.machine,
+                  r.limits.attention_flops);
     std::printf("\n");
   });
 }

@@ -22,7 +22,7 @@ std::vector<kernels::ProfileRow> without_details(const std::vector<kernels::Prof
 }
 
 void print_profile(std::vector<kernels::ProfileRow> rows, double total, int steps,
-                   const kernels::Machine& m) {
+                   const kernels::Machine& m, double attention_flops) {
   std::printf("%-36s %6s %9s %6s %9s %8s %9s\n", "operation", "calls", "ms", "share", "GFLOP/s", "GB/s",
               "of floor");
   double known = 0;
@@ -35,7 +35,8 @@ void print_profile(std::vector<kernels::ProfileRow> rows, double total, int step
       std::printf(" %9.1f", r.work.flops / r.seconds * 1e-9);
     else
       std::printf(" %9s", "");
-    const double floor = std::max(r.work.flops / m.flops, r.work.bytes / m.read_bytes);
+    const double peak = r.name.starts_with("attention") ? attention_flops : m.flops;
+    const double floor = std::max(r.work.flops / peak, r.work.bytes / m.read_bytes);
     if (floor > 0) std::printf(" %8.1f %7.0f %%", r.work.bytes / r.seconds * 1e-9, 100 * floor / r.seconds);
     std::printf("\n");
   }

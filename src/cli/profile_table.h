@@ -10,8 +10,9 @@ namespace frugal::cli {
 
 // Rows of the same name added up.
 std::vector<kernels::ProfileRow> without_details(const std::vector<kernels::ProfileRow>& rows);
-// Per pass: `passes` took `total` seconds. The floor of an operation is what the machine's limits allow.
+// Per pass: `passes` took `total` seconds. The floor of an operation is what the limits allow;
+// attention_flops: of products in the type that attention takes.
 void print_profile(std::vector<kernels::ProfileRow> rows, double total, int passes,
-                   const kernels::Machine& limits);
+                   const kernels::Machine& limits, double attention_flops);
 
 }  // namespace frugal::cli
