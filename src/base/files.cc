@@ -52,6 +52,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     fail(path, "not a regular file", "give a file");
   }
   size_ = static_cast<size_t>(st.st_size);
+  inode_ = st.st_ino;
   if (size_ > 0) {
     void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
     const int error = errno;
@@ -73,12 +74,14 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      inode_(other.inode_) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(path_, other.path_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(inode_, other.inode_);
   return *this;
 }
 
@@ -119,7 +122,7 @@ void MappedFile::copy_to_memory(ThreadPool& pool) {
     ~Closer() { ::close(fd); }
   } closer{fd};
   struct stat st {};
-  if (::fstat(fd, &st) != 0 || static_cast<size_t>(st.st_size) != size_)
+  if (::fstat(fd, &st) != 0 || static_cast<size_t>(st.st_size) != size_ || st.st_ino != inode_)
     fail(path_, "has changed since it was opened", "see who changes it, then try again");
   std::byte* const data = const_cast<std::byte*>(data_);
   forget_mapping(data);

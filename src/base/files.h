@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,13 +30,15 @@ class MappedFile {
   // Reads the whole file into memory and maps its pages, so that nobody waits for the disk later.
   void populate() const;
   // Puts a copy of the file where the map was, in memory of the process's own: on huge pages where the kernel gives
-  // them, and safe from whoever changes the file. Throws Error when it cannot be read or has changed its size.
+  // them, and safe from whoever changes the file. Throws Error when it cannot be read, is another file by now or has
+  // another size.
   void copy_to_memory(ThreadPool& pool);
 
  private:
   std::string path_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+  uint64_t inode_ = 0;
 };
 
 bool file_exists(const std::string& path);

@@ -55,6 +55,40 @@ TEST(Files, AMovedMapKeepsItsBytes) {
   EXPECT_EQ(c.path(), d / "f");
 }
 
+// Larger than the pieces that threads read; nobody who held a pointer notices.
+TEST(Files, ACopyInMemoryOutlivesTheFile) {
+  const TemporaryDirectory d;
+  std::string text((size_t{17} << 20) + 13, ' ');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * i >> 5);
+  write_file_atomic(d / "f", text);
+  MappedFile file(d / "f");
+  const std::string_view before = file.text();
+  ThreadPool pool(3);
+  file.copy_to_memory(pool);
+  std::filesystem::resize_file(d / "f", 10);
+  EXPECT_EQ(before.data(), file.text().data());
+  EXPECT_TRUE(file.text() == text);
+  write_file_atomic(d / "empty", "");
+  MappedFile empty(d / "empty");
+  empty.copy_to_memory(pool);
+  EXPECT_EQ(empty.bytes().size(), 0u);
+}
+
+TEST(Files, AFileThatChangedIsNotCopied) {
+  const TemporaryDirectory d;
+  ThreadPool pool(2);
+  const auto refused = [&](auto change) {
+    write_file_atomic(d / "f", "some bytes");
+    MappedFile file(d / "f");
+    change();
+    return error_of([&] { file.copy_to_memory(pool); });
+  };
+  const std::string changed = (d / "f") + ": has changed since it was opened";
+  EXPECT_NE(refused([&] { std::filesystem::resize_file(d / "f", 4); }).find(changed), std::string::npos);
+  EXPECT_NE(refused([&] { write_file_atomic(d / "f", "other byte"); }).find(changed), std::string::npos);
+  EXPECT_NE(refused([&] { std::filesystem::remove(d / "f"); }).find("cannot open"), std::string::npos);
+}
+
 // Across blocks, in pieces of all sizes; the file holds the same bytes as one written through the cache.
 TEST(Files, WritingPastTheCacheIsTheSameFile) {
   const TemporaryDirectory d;
