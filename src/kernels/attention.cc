@@ -83,7 +83,7 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
     const int64_t skip = std::max<int64_t>(0, key0 - position0);
     const int64_t start = skip / kPanelRows * kPanelRows;
     const int64_t n = rows - start;
-    level.sweep({.a = q + start / kPanelRows * packed_a_rows_size(kPanelRows, dk),
+    level.sweep({.a = q + packed_a_rows_offset(start, dk),
                  .a_layout = ALayout::kRowMajor,
                  .rows = n,
                  .b = key_panels(ctx, thread, l, page, group),

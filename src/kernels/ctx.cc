@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "kernels/amx.h"
 
 namespace frugal::kernels {
 
@@ -14,6 +15,14 @@ struct Entry {
 };
 
 // AVX-512 and AVX2 need the kernel to save their registers as well; __builtin_cpu_supports checks XCR0.
+#if defined(__x86_64__)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+#endif
+
+// By speed.
 constexpr Entry kLevels[] = {
     {"scalar", [] { return true; },
      []() -> const Level& {
@@ -23,14 +32,10 @@ constexpr Entry kLevels[] = {
        return level_scalar();
      }},
 #if defined(__x86_64__)
+    {"amx-emulated", [] { return has_avx512() && !processor_has_amx(); }, level_amx_emulated},
     {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, level_avx2},
-    {"avx512",
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-              __builtin_cpu_supports("fma");
-     },
-     level_avx512},
+    {"avx512", has_avx512, level_avx512},
+    {"amx", amx_runs_here, level_amx},
 #endif
 };
 }  // namespace

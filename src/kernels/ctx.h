@@ -19,12 +19,12 @@ namespace frugal::kernels {
 
 struct GemmGroup;
 
-// The level by name ("scalar", "avx2", "avx512"); throws Error when the name is unknown or the machine cannot
+// The level by name ("scalar", "avx2", "avx512", "amx", and "amx-emulated" to check the latter without it); throws Error when the name is unknown or the machine cannot
 // run it.
 const Level& level_by_name(const std::string& name);
 // FRUGAL_ISA if set and not empty, else the best level of this machine.
 const Level& default_level();
-// Names of the levels that this machine can run, lowest first.
+// Names of the levels that this machine can run, slowest first.
 std::vector<std::string> available_levels();
 
 // A short list that lives for an operation. Its memory comes from Ctx::lists and goes back there, so that a

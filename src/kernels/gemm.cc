@@ -17,11 +17,19 @@ int64_t panel_bytes(int64_t k, Operand operand) {
 }
 int64_t panel_count(int64_t n) { return (n + kPanelCols - 1) / kPanelCols; }
 
+// Rows of a tile and of a block of the level.
+int64_t panel_rows(const Level& level, Operand operand) {
+  return operand == Operand::kF32 ? kPanelRows : level.panel_rows;
+}
+int64_t most_rows(const Level& level, Operand operand) {
+  return operand == Operand::kF32 ? kBlockRows : level.block_rows;
+}
+
 // Scratch slots of this file (Ctx::scratch).
 enum : int { kSlotA = 0, kSlotB = 1, kSlotC = 15 };
 
 // Bytes of a block of rows as int8, and of its scales and sums.
-int64_t integer_bytes(int64_t rows, int64_t k) { return rows * groups_of(k) * kQuantGroup; }
+int64_t integer_bytes(int64_t rows, int64_t k) { return round_up(rows, kMostPanelRows) * groups_of(k) * kQuantGroup; }
 int64_t integer_scales(int64_t rows, int64_t k) { return rows * groups_of(k); }
 
 // Parts of a product (ThreadPool::run): several per thread where they stay large enough that packing an
@@ -63,8 +71,13 @@ int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand) {
   return panel_count(n) * panel_bytes(k, operand);
 }
 
+// Behind the last row there is room for the rest of a tile.
 int64_t packed_a_rows_size(int64_t rows, int64_t k) {
-  return round_up(rows, kPanelRows) * (round_up(k, kChunk) / kChunk) * kChunkStride;
+  return (round_up(rows, kPanelRows) + kMostPanelRows) * (round_up(k, kChunk) / kChunk) * kChunkStride;
+}
+int64_t packed_a_rows_offset(int64_t row, int64_t k) {
+  FRUGAL_ASSERT(row % kPanelRows == 0, "row {} within a panel", row);
+  return row * (round_up(k, kChunk) / kChunk) * kChunkStride;
 }
 int64_t packed_a_cols_size(int64_t rows, int64_t k) {
   return round_up(rows, kPanelRows) * round_up(k, kBf16Block) + 16;
@@ -223,10 +236,10 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
   // The accumulators of a product to be added lie in scratch until it is finished, if it needs several
   // passes.
   const bool aside = accumulate == Accumulate::kAddFinished && g.b.k > kGemmDepth;
-  float* out = aside ? ctx.scratch<float>(thread, kSlotC, kBlockRows * columns) : c;
+  float* out = aside ? ctx.scratch<float>(thread, kSlotC, most_rows(ctx.level, g.b.operand) * columns) : c;
   const int64_t ldc = aside ? columns : g.ldc;
   // One panel of rows: weights are read once, best from end to end.
-  const int64_t most = rows <= kPanelRows ? g.b.k : kGemmDepth;
+  const int64_t most = rows <= panel_rows(ctx.level, g.b.operand) ? g.b.k : kGemmDepth;
   float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, std::min(most, g.b.k)));
   Accumulate pass = aside ? Accumulate::kStore : accumulate;
   for (int64_t k = 0; k < g.b.k; k += most) {
@@ -252,10 +265,11 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
 }  // namespace
 
 namespace {
-// Rows of a block: at most kBlockRows, whole panels, and blocks of about equal size.
-int64_t block_rows(int64_t rows) {
-  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  return blocks == 0 ? kPanelRows : round_up((rows + blocks - 1) / blocks, kPanelRows);
+// Rows of a block: at most the level's, whole panels, and blocks of about equal size.
+int64_t block_rows(const Level& level, Operand operand, int64_t rows) {
+  const int64_t most = most_rows(level, operand), panel = panel_rows(level, operand);
+  const int64_t blocks = (rows + most - 1) / most;
+  return blocks == 0 ? panel : round_up((rows + blocks - 1) / blocks, panel);
 }
 }  // namespace
 
@@ -277,15 +291,15 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
       FRUGAL_ASSERT(accumulate == Accumulate::kStore, "a product with quantised weights that adds to C");
       continue;
     }
-    packed = std::max({packed, packed_a_rows_size(kBlockRows, std::min(g.b.k, kGemmDepth)),
-                       packed_a_rows_size(kPanelRows, g.b.k)});
+    packed = std::max({packed, packed_a_rows_size(most_rows(ctx.level, g.b.operand), std::min(g.b.k, kGemmDepth)),
+                       packed_a_rows_size(panel_rows(ctx.level, g.b.operand), g.b.k)});
   }
   if (packed > 0) ctx.reserve(kSlotA, packed * static_cast<int64_t>(sizeof(float)));
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
   // once. Reading the panel costs about as much as three rows.
   const auto visit = [&](auto item) {
     for (const GemmGroup& g : groups) {
-      const int64_t step = block_rows(g.rows);
+      const int64_t step = block_rows(ctx.level, g.b.operand, g.rows);
       for (int64_t row = 0; row < g.rows; row += step) {
         const int64_t rows = std::min(step, g.rows - row);
         item(panel_count(g.b.n), (rows + 3) * g.b.k, g, row, rows);
@@ -342,14 +356,15 @@ void pack_gradient_columns(Ctx& ctx, const WeightGradient& w, GradientColumns pa
   }
 }
 
-// Up to kBlockRows rows of dw. The accumulators of a product to be added lie in scratch until it is finished.
+// The rows of a block of dw. The accumulators of a product to be added lie in scratch until it is finished.
 void gradient_block(Ctx& ctx, int thread, const WeightGradient& w, int64_t row, int64_t rows,
                     GradientColumns part, const char* b, Accumulate accumulate) {
   float* dw = w.dw + row * w.in + part.column;
   const bool added = accumulate == Accumulate::kAddFinished;
-  float* c = added ? ctx.scratch<float>(thread, kSlotC, kBlockRows * part.columns) : dw;
+  const int64_t most = most_rows(ctx.level, w.operand);
+  float* c = added ? ctx.scratch<float>(thread, kSlotC, most * part.columns) : dw;
   const int64_t ldc = added ? part.columns : w.in;
-  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_cols_size(kBlockRows, kGradientDepth));
+  float* a = ctx.scratch<float>(thread, kSlotA, packed_a_cols_size(most, kGradientDepth));
   for (int64_t t = 0; t < w.rows; t += kGradientDepth) {
     const int64_t depth = std::min(kGradientDepth, w.rows - t);
     const float* dy = w.dy + row + (w.dy_index ? 0 : t * w.ld_dy);
@@ -375,18 +390,20 @@ int64_t packed_columns(int64_t columns, const WeightGradient& w) {  // bytes
   return panel_count(columns) * panel_bytes(round_up(w.rows, kGradientDepth), w.operand);
 }
 
-int64_t row_panels(const WeightGradient& w) { return (w.out + kPanelRows - 1) / kPanelRows; }
+int64_t row_panels(const Level& level, const WeightGradient& w) {
+  return round_up(w.out, panel_rows(level, w.operand)) / panel_rows(level, w.operand);
+}
 
 // Columns that a thread takes at once. More are better for the cache, fewer for the balance: the most whose
 // units of work divide well among the threads.
-int64_t gradient_width(std::span<const WeightGradient> gradients, int64_t threads) {
+int64_t gradient_width(const Level& level, std::span<const WeightGradient> gradients, int64_t threads) {
   constexpr int64_t kMost = 8 * kPanelCols;
   constexpr double kEvenly = 0.95;
   int64_t best = kMost;
   double best_balance = 0;
   for (int64_t width = kMost; width >= kPanelCols && best_balance < kEvenly; width /= 2) {
     int64_t units = 0;
-    for (const WeightGradient& w : gradients) units += row_panels(w) * ((w.in + width - 1) / width);
+    for (const WeightGradient& w : gradients) units += row_panels(level, w) * ((w.in + width - 1) / width);
     const int64_t most = (units + threads - 1) / threads;
     const double balance = static_cast<double>(units) / static_cast<double>(most * threads);
     if (balance > best_balance) best = width, best_balance = balance;
@@ -405,7 +422,7 @@ void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients
   }
   if (gradients.empty()) return;
   const ProfileScope timed(ctx.profile, "weight gradients", work, gradients[0].name);
-  const int64_t width = gradient_width(gradients, ctx.pool.size());
+  const int64_t width = gradient_width(ctx.level, gradients, ctx.pool.size());
   int64_t packed = 0;
   for (const WeightGradient& w : gradients)
     packed = std::max(packed, packed_columns(std::min(width, w.in), w));
@@ -415,16 +432,16 @@ void grouped_weight_gradient(Ctx& ctx, std::span<const WeightGradient> gradients
     for (const WeightGradient& w : gradients)
       for (int64_t column = 0; column < w.in; column += width) {
         const GradientColumns part{column, std::min(width, w.in - column)};
-        item(row_panels(w), part.columns * w.rows, w, part);
+        item(row_panels(ctx.level, w), part.columns * w.rows, w, part);
       }
   };
   share_out(ctx, visit,
             [&](int thread, int64_t first, int64_t last, const WeightGradient& w, GradientColumns part) {
               char* b = ctx.scratch<char>(thread, kSlotB, packed_columns(part.columns, w));
               pack_gradient_columns(ctx, w, part, b);
-              const int64_t end = std::min(w.out, last * kPanelRows);
-              const int64_t step = block_rows(end - first * kPanelRows);
-              for (int64_t row = first * kPanelRows; row < end; row += step)
+              const int64_t panel = panel_rows(ctx.level, w.operand), end = std::min(w.out, last * panel);
+              const int64_t step = block_rows(ctx.level, w.operand, end - first * panel);
+              for (int64_t row = first * panel; row < end; row += step)
                 gradient_block(ctx, thread, w, row, std::min(step, end - row), part, b, accumulate);
             });
 }

@@ -100,6 +100,8 @@ inline int64_t gemm_flops(int64_t m, int64_t n, int64_t k) { return 2 * m * n * 
 
 // Floats that a packed A block needs, for callers of Level::pack_a_rows / pack_a_cols.
 int64_t packed_a_rows_size(int64_t rows, int64_t k);
+// Where in it a row lies that is a multiple of kPanelRows.
+int64_t packed_a_rows_offset(int64_t row, int64_t k);
 int64_t packed_a_cols_size(int64_t rows, int64_t k);
 
 }  // namespace frugal::kernels

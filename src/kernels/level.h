@@ -6,12 +6,11 @@
 //   source:
 //             kRowMajor  [panel][k / kChunk][kPanelRows][kChunkStride] (source has k contiguous),
 //             kKMajor    [panel][k][kPanelRows]                        (source has rows contiguous),
-//             kTransposed [k][kChunkStride]: a row-major block of up to kChunk columns, read across.
+//             kTransposed [k][kChunkStride]: a row-major block of up to kKeyBlock columns, read across.
 //   B panel   kPanelCols columns: f32 [k][32]; bf16 [k / 2][32][2], k padded with zeros to a multiple of 32.
-//   The bf16
-//             layout is what an AMX B tile loads (16 pairs x 16 columns), so an AMX level changes A's packing
-//             only.
-// Values of A are f32 numbers, already rounded to bf16 when the product is a bf16 one.
+//             The bf16 layout is what an AMX B tile loads (16 pairs x 16 columns).
+// Values of A are f32 numbers, already rounded to bf16 when the product is a bf16 one. Level amx packs the A of
+// bf16 products as tiles load it (levels/tile_products.inl), in the same memory.
 //
 // This header is included by the level files and must stay free of inline functions (see
 // levels/level_avx2.cc).
@@ -31,6 +30,9 @@ enum class Accumulate : int { kStore, kAddFinished, kContinue };
 constexpr int64_t kPanelRows = 12;     // AVX-512: 12 x 2 accumulators + 2 operands fill 32 registers
 constexpr int64_t kPanelCols = 32;     // two AVX-512 registers, two AMX tiles
 constexpr int64_t kBlockRows = 96;     // A rows per pass over B: at most 96 x 512 floats stay in L2 beside B
+// Level amx: rows of a tile, and rows per pass, which are more because arithmetic is so fast that reading B is what
+// has to be shared (about 160 rows for weights from memory).
+constexpr int64_t kMostPanelRows = 16, kMostBlockRows = 192;
 constexpr int64_t kChunk = 256;        // k per A chunk, so that row offsets are compile-time displacements
 constexpr int64_t kChunkStride = 272;  // kChunk + one line: rows fall into different cache sets
 constexpr int64_t kBf16Block = 32;     // k per block of the bf16 rule
@@ -38,7 +40,7 @@ constexpr int64_t kBf16Block = 32;     // k per block of the bf16 rule
 struct SweepArgs {
   const float* a;  // packed A block
   ALayout a_layout;
-  int64_t rows;          // 1 .. kBlockRows
+  int64_t rows;          // 1 .. the level's block_rows
   const void* b;         // first packed B panel
   int64_t k;             // unpadded
   int64_t b_stride = 0;  // bytes from panel to panel; 0: they follow each other
@@ -56,7 +58,7 @@ struct SweepArgs {
 //     int4 [k / 8][32][4] bytes, 8 added: k .. k + 3 in the low halves, k + 4 .. k + 7 in the high ones.
 constexpr int64_t kQuantGroup = 128;
 struct GroupSweepArgs {
-  const int8_t* a;       // [rows, groups, 128], padded with zeros
+  const int8_t* a;       // [rows, groups, 128], padded with zeros; memory for rows up to a multiple of kMostPanelRows
   const float* a_scale;  // [rows, groups]
   const int32_t* a_sum;  // [rows, groups]: of the numbers of a group
   int64_t rows, groups;
@@ -72,7 +74,7 @@ struct GroupSweepArgs {
 // panel of kPanelCols columns holds for every group 32 f32 scales and [64][32][2] bytes.
 struct Fp8SweepArgs {
   const float* a;
-  int64_t rows;  // 1 .. kBlockRows
+  int64_t rows;  // 1 .. the level's block_rows
   int64_t k;     // unpadded
   const void* b;
   int64_t columns;
@@ -118,6 +120,9 @@ struct AdamwArgs {
 
 struct Level {
   const char* name;
+  bool narrow_a = false;  // A blocks of bf16 products hold bf16
+  // Rows of a tile, and at most of a block, of all products but f32's.
+  int64_t panel_rows = kPanelRows, block_rows = kBlockRows;
 
   // ---- products (levels/products.inl) ----
   void (*sweep)(const SweepArgs&);
@@ -196,6 +201,8 @@ const Level& level_scalar_fma();
 const Level& level_avx2();
 const Level& level_avx512();
 void group_sweep_avx512_vnni(const GroupSweepArgs&);
+const Level& level_amx();
+const Level& level_amx_emulated();  // for processors with AVX-512 and without AMX
 #endif
 
 }  // namespace frugal::kernels

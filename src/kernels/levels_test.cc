@@ -75,6 +75,16 @@ class Levels : public ::testing::Test {
   }
 };
 
+// Rows of a block for attention as f32 numbers, whatever width a level gives them.
+std::vector<float> widened_block(const Level& l, Operand operand, const std::vector<float>& block, int64_t rows) {
+  if (!l.narrow_a || operand != Operand::kBF16) return block;
+  std::vector<float> wide(block.size(), 7.0f);
+  for (int64_t r = 0; r < rows; ++r)
+    l.widen_bf16(reinterpret_cast<const uint16_t*>(block.data() + r * kChunkStride), kKeyBlock,
+                 wide.data() + r * kChunkStride);
+  return wide;
+}
+
 // Outputs have a guard behind them: a kernel that writes too far is seen.
 std::vector<float> output(int64_t n) { return std::vector<float>(static_cast<size_t>(n + 16), 7.0f); }
 
@@ -242,6 +252,7 @@ TEST_F(Levels, AttentionTiles) {
                              factor(kRows), p = block();
           l.softmax_tile({kRows, visible, kCapacity, visible % 2, first_block, 0.3f, operand, s.data(),
                           m.data(), sum.data(), factor.data(), p.data()});
+          p = widened_block(l, operand, p, kCapacity);
           for (const auto& x : {m, sum, factor}) p.insert(p.end(), x.begin(), x.end());
           return p;
         });
@@ -253,6 +264,8 @@ TEST_F(Levels, AttentionTiles) {
         std::vector<float> p = block(), ds = block();
         l.softmax_backward_tile({kRows, visible, kCapacity, 0.3f, operand, s.data(), dp.data(), lse.data(),
                                  delta.data(), p.data(), ds.data()});
+        p = widened_block(l, operand, p, kCapacity);
+        ds = widened_block(l, operand, ds, kCapacity);
         p.insert(p.end(), ds.begin(), ds.end());
         return p;
       });
@@ -325,6 +338,7 @@ TEST_F(Levels, Adamw) {
 // ---- products ----
 
 struct Packed {
+  bool narrow_a;  // a layout of its own, which only its products show to be right
   std::vector<float> a_rows, a_cols;
   std::vector<uint16_t> b_rows, b_cols;
 };
@@ -337,6 +351,7 @@ Packed pack(const Level& l, int64_t m, int64_t n, int64_t k, Operand operand) {
     for (int64_t j = 0; j < n; ++j) bt[static_cast<size_t>(kk * n + j)] = b[static_cast<size_t>(j * k + kk)];
   }
   Packed p;
+  p.narrow_a = l.narrow_a && operand == Operand::kBF16;
   p.a_rows.assign(static_cast<size_t>(packed_a_rows_size(m, k)), 0.0f);
   p.a_cols.assign(static_cast<size_t>(packed_a_cols_size(m, k)), 0.0f);
   const int64_t panel = packed_b_bytes(kPanelCols, k, operand) / 2;
@@ -369,8 +384,8 @@ TEST_F(Levels, Packing) {
       for (const Level* l : other_levels()) {
         const Packed got = pack(*l, s.m, s.n, s.k, operand);
         const std::string what = fmt::format("{} {} {} at {}", s.m, s.n, s.k, l->name);
-        EXPECT_TRUE(test::same_bits(got.a_rows, want.a_rows)) << what;
-        EXPECT_TRUE(test::same_bits(got.a_cols, want.a_cols)) << what;
+        EXPECT_TRUE(got.narrow_a || test::same_bits(got.a_rows, want.a_rows)) << what;
+        EXPECT_TRUE(got.narrow_a || test::same_bits(got.a_cols, want.a_cols)) << what;
         EXPECT_TRUE(test::same_bits(got.b_rows, want.b_rows)) << what;
         EXPECT_TRUE(test::same_bits(got.b_cols, want.b_cols)) << what;
       }
@@ -623,7 +638,7 @@ TEST(LevelObjects, ExportNothingButTheirTable) {
   const int status = ::pclose(nm);
   if (status != 0) GTEST_SKIP() << "nm could not read " FRUGAL_CORE_ARCHIVE;
 #if defined(__x86_64__)
-  EXPECT_EQ(objects.size(), 5u);
+  EXPECT_EQ(objects.size(), 7u);
 #else
   EXPECT_GE(objects.size(), 1u);
 #endif

@@ -51,7 +51,7 @@ double ReadProbe::run() {
 ProductProbe::ProductProbe(Ctx& ctx, Operand operand)
     : ctx_(ctx), operand_(operand), work_(static_cast<size_t>(ctx.pool.size())) {
   for (Work& w : work_) {
-    w.a.assign(static_cast<size_t>((kRows + kPanelRows) * (kK / kChunk + 1) * kChunkStride), 0.5f);
+    w.a.assign(static_cast<size_t>(packed_a_rows_size(kRows, kK)), 0.5f);
     w.source.assign(static_cast<size_t>(kPanelCols * kK), 0.25f);
     w.b = aligned_array<std::byte>(kColumns * kK * 4);
     w.c = aligned_array<float>(kRows * kColumns);

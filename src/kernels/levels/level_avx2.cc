@@ -12,8 +12,11 @@ namespace {
 #include "kernels/levels/f32x16_avx2.h"
 #include "kernels/levels/quads_avx2.h"
 // clang-format off
+#include "kernels/levels/e4m3.inl"
 #include "kernels/levels/products.inl"
+#include "kernels/levels/maths.inl"
 #include "kernels/levels/rows.inl"
+#include "kernels/levels/softmax_tiles.inl"
 #include "kernels/levels/group_products.inl"
 #include "kernels/levels/table.inl"
 // clang-format on

@@ -11,8 +11,11 @@ namespace {
 #include "kernels/levels/f32x16_array.h"
 #include "kernels/levels/quads_array.h"
 // clang-format off
+#include "kernels/levels/e4m3.inl"
 #include "kernels/levels/products.inl"
+#include "kernels/levels/maths.inl"
 #include "kernels/levels/rows.inl"
+#include "kernels/levels/softmax_tiles.inl"
 #include "kernels/levels/group_products.inl"
 #include "kernels/levels/table.inl"
 // clang-format on
