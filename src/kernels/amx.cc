@@ -95,7 +95,7 @@ bool right_bits() {
 }  // namespace
 
 bool amx_runs_here() {
-  static const bool runs = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+  static const bool runs = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bf16") &&
                            processor_has_amx() && system_permits_tiles() && right_bits();
   return runs;
 }

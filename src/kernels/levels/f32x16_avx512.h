@@ -25,6 +25,12 @@ static inline f32x16 select_less(f32x16 a, f32x16 b, f32x16 x, f32x16 y) {
 static inline f32x16 blend_first(int n, f32x16 a, f32x16 b) {
   return {_mm512_mask_blend_ps(lanes_below(n), b.v, a.v)};
 }
+#ifdef FRUGAL_AVX512_BF16  // an instruction rounds as products do, denormals and NaN included
+static inline __m256i narrow(f32x16 a) { return reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a.v)); }
+static inline f32x16 round_bf16(f32x16 a) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow(a)), 16))};
+}
+#else
 static inline f32x16 round_bf16(f32x16 a) {
   const __m512i u = _mm512_castps_si512(a.v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
@@ -35,13 +41,16 @@ static inline f32x16 round_bf16(f32x16 a) {
   r = _mm512_mask_and_epi32(r, zero, u, _mm512_set1_epi32(static_cast<int>(0x80000000u)));
   return {_mm512_castsi512_ps(r)};
 }
+static inline __m256i narrow(f32x16 a) {
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(round_bf16(a).v), 16));
+}
+#endif
 static inline f32x16 load_bf16(const uint16_t* p) {
   const __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};
 }
 static inline void store_bf16(uint16_t* p, f32x16 a) {
-  const __m512i high = _mm512_srli_epi32(_mm512_castps_si512(round_bf16(a).v), 16);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(high));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(a));
 }
 static inline f32x16 add_exponent(f32x16 a, f32x16 t) {
   return {_mm512_castsi512_ps(
@@ -53,6 +62,7 @@ static inline f32x16 split_exponent(f32x16 x, f32x16* e) {
   e->v = _mm512_cvtepi32_ps(_mm512_srai_epi32(u, 23));
   return {_mm512_castsi512_ps(_mm512_add_epi32(_mm512_and_si512(u, _mm512_set1_epi32(0x007fffff)), offset))};
 }
+// Pairs of the upper halves of a and b, a's in the lower half of a lane.
 static inline f32x16 join_bf16(f32x16 a, f32x16 b) {
   const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
   return {_mm512_castsi512_ps(_mm512_or_epi32(_mm512_srli_epi32(_mm512_castps_si512(a.v), 16),

@@ -5,6 +5,7 @@
 #include "kernels/level.h"
 
 #define FRUGAL_NARROW_A
+#define FRUGAL_AVX512_BF16  // which every processor with AMX has
 
 namespace frugal::kernels {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 #include "kernels/levels/e4m3.inl"
 #include "kernels/levels/maths.inl"
 #include "kernels/levels/softmax_tiles.inl"
+#include "kernels/levels/panels.inl"
 #include "kernels/levels/tile_products.inl"
 // clang-format on
 }  // namespace
@@ -28,6 +30,9 @@ const Level& level_amx() {
     t.sweep = sweep;
     t.pack_a_rows = pack_a_rows;
     t.pack_a_cols = pack_a_cols;
+    t.pack_b_rows = pack_b_rows;
+    t.pack_b_cols = pack_b_cols;
+    t.value_panel = value_panel;
     t.group_sweep = group_sweep;
     t.fp8_sweep = fp8_sweep;
     t.softmax_tile = softmax_tile;

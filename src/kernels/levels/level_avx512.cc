@@ -13,6 +13,7 @@ namespace {
 #include "kernels/levels/quads_avx512.h"
 // clang-format off
 #include "kernels/levels/e4m3.inl"
+#include "kernels/levels/panels.inl"
 #include "kernels/levels/products.inl"
 #include "kernels/levels/maths.inl"
 #include "kernels/levels/rows.inl"

@@ -1,4 +1,4 @@
-// Products by tiles (tiles.h). Included inside level amx's namespace. What differs from products.inl:
+// Products by tiles (tiles.h). Included inside level amx's namespace behind panels.inl. What differs from products.inl:
 //
 //   - A block of a bf16 product holds bf16, one row after the other: kRowMajor rows of `row_floats(k)` floats, kKMajor
 //     rows of k, kTransposed [k][kChunkStride floats] with bf16 in front. Behind the last row there is memory for
@@ -9,7 +9,6 @@
 constexpr int64_t kMostRows = kMostBlockRows;
 constexpr int64_t kTileAhead = 8192;  // bytes of B that are asked for in advance
 
-static inline int64_t up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 static inline int64_t row_floats(int64_t k) { return up(k, kChunk) / kChunk * kChunkStride; }
 
 static inline void prefetch_lines(const void* p, int64_t bytes) {
@@ -32,9 +31,8 @@ static inline void narrow_row(const float* src, int64_t n, int64_t padded, uint1
 static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k,
                         Operand operand, float* dst) {
   if (operand != Operand::kBF16) return level_avx512().pack_a_rows(src, ld, index, rows, k, operand, dst);
-  constexpr int64_t kRowsAhead = 2;  // rows by index lie apart, which the hardware does not foresee
   for (int64_t r = 0; r < rows; ++r, dst += row_floats(k)) {
-    if (index && r + kRowsAhead < rows) prefetch_lines(src + index[r + kRowsAhead] * ld, k * 4);
+    if (index && r + kRowsAhead < rows) prefetch_row(src + index[r + kRowsAhead] * ld, k);
     narrow_row(src + (index ? index[r] : r) * ld, k, up(k, kBf16Block), reinterpret_cast<uint16_t*>(dst));
   }
 }
@@ -43,13 +41,12 @@ static void pack_a_rows(const float* src, int64_t ld, const int32_t* index, int6
 static void pack_a_cols(const float* src, int64_t ld, const int32_t* index, int64_t rows, int64_t k,
                         Operand operand, float* dst) {
   if (operand != Operand::kBF16) return level_avx512().pack_a_cols(src, ld, index, rows, k, operand, dst);
-  constexpr int64_t kAhead = 32;
   const int64_t padded = up(k, kBf16Block);
   uint16_t* out = reinterpret_cast<uint16_t*>(dst);
   const auto row = [&](int64_t kk) { return src + (index ? index[kk] : kk) * ld; };
   f32x16 v[16];
   for (int64_t at = 0; at < padded; at += kBf16Block) {
-    for (int64_t kk = at + kAhead; kk < at + kAhead + kBf16Block && kk < k; ++kk) prefetch_lines(row(kk), rows * 4);
+    for (int64_t kk = at + kBf16Block; kk < at + 2 * kBf16Block && kk < k; ++kk) prefetch_row(row(kk), rows);
     for (int64_t i = 0; i < rows; i += kTileRows) {
       const int n = static_cast<int>(rows - i < kTileRows ? rows - i : kTileRows);
       for (int64_t p = 0; p < 16; ++p) {
@@ -192,7 +189,7 @@ static void sweep(const SweepArgs& s) {
                           .columns = s.columns - j < kPanelCols ? s.columns - j : kPanelCols,
                           .c = s.c + i * s.ldc + j,
                           .ahead = i == 0};
-      for (int64_t r = step; r < left && r < 2 * step; ++r) prefetch_lines(part.c + r * s.ldc, part.columns * 4);
+      for (int64_t r = step; r < left && r < 2 * step; ++r) prefetch_row(part.c + r * s.ldc, part.columns);
       if (step == kTileRows)
         sweep_tiles<1>(s, part);
       else
