@@ -162,7 +162,7 @@ void print_json(const cost::KernelRow& r) {
                          {"threads", r.threads},
                          {"seconds", r.seconds},
                          {"flops_per_second", r.flops_per_second()},
-                         {"fma_peak", r.fma_peak},
+                         {"peak", r.peak},
                          {"share_of_peak", r.share_of_peak()}};
   if (r.work.bytes > 0) line["bytes_per_second"] = r.bytes_per_second();
   std::printf("%s\n", line.dump().c_str());
@@ -179,14 +179,16 @@ void run_kernels(const BenchOptions& o) {
   kernels::Ctx one(1), all(o.threads);
   if (!o.json) {
     std::printf(
-        "%s, level %s: %.0f GFLOP/s of FMA per thread; reads %.1f GB/s with 1 thread, %.1f with %d\n\n",
-        kernels::cpu_name().c_str(), one.level.name, kernels::fma_peak(one.level) * 1e-9,
+        "%s, level %s: at most %.0f GFLOP/s in f32 and %.0f in bf16 per thread; reads %.1f GB/s with 1 thread, %.1f "
+        "with %d\n\n",
+        kernels::cpu_name().c_str(), one.level.name, kernels::product_peak(one.level, kernels::Operand::kF32) * 1e-9,
+        kernels::product_peak(one.level, kernels::Operand::kBF16) * 1e-9,
         kernels::read_bandwidth(one) * 1e-9, kernels::read_bandwidth(all) * 1e-9, all.pool.size());
     std::printf("%-30s %-38s %7s %9s %9s %8s\n", "kernel", "shape", "threads", "GFLOP/s", "of peak", "GB/s");
   }
   const auto rows = cost::bench_kernels(one, all, o.json ? print_json : print_line);
   if (o.json) return;
-  std::printf("\ngeometric means of the share of the FMA peak:");
+  std::printf("\ngeometric means of the share of the peak:");
   for (const char* kernel : {"gemm f32", "gemm bf16", "weight gradient f32", "weight gradient bf16"})
     std::printf("  %s %.2f", kernel, cost::mean_share(rows, kernel));
   std::printf("\n");

@@ -36,7 +36,7 @@ AlignedPtr<float> numbers(kernels::Ctx& ctx, int64_t n) {
 
 // Repeats `call` and the peak in turn; each repetition lasts at least kShortest.
 template <class Call>
-KernelRow measure(kernels::Ctx& ctx, std::string kernel, std::string shape, kernels::Work work, Call call) {
+KernelRow measure(kernels::Ctx& ctx, Operand operand, std::string kernel, std::string shape, kernels::Work work, Call call) {
   constexpr double kShortest = 0.004;
   constexpr int kRepetitions = 9;
   call();
@@ -45,7 +45,7 @@ KernelRow measure(kernels::Ctx& ctx, std::string kernel, std::string shape, kern
   const auto calls = static_cast<int64_t>(std::max(1.0, std::ceil(kShortest / since(start))));
   std::vector<double> times, peaks;
   for (int r = 0; r < kRepetitions; ++r) {
-    peaks.push_back(kernels::fma_peak(ctx.level));
+    peaks.push_back(kernels::product_peak(ctx.level, operand));
     const auto begin = Clock::now();
     for (int64_t i = 0; i < calls; ++i) call();
     times.push_back(since(begin) / static_cast<double>(calls));
@@ -67,7 +67,7 @@ struct PackedWeights {
 KernelRow bench_gemm(kernels::Ctx& ctx, Operand operand, int64_t m, int64_t n, int64_t k) {
   const PackedWeights w(ctx, n, k, operand);
   const auto x = numbers(ctx, m * k), y = numbers(ctx, m * n);
-  return measure(ctx, fmt::format("gemm {}", name(operand)), fmt::format("M {}, N {}, K {}", m, n, k),
+  return measure(ctx, operand, fmt::format("gemm {}", name(operand)), fmt::format("M {}, N {}, K {}", m, n, k),
                  {static_cast<double>(kernels::gemm_flops(m, n, k)), 0}, [&] {
                    kernels::gemm(ctx, {x.get(), k, nullptr, m, w.b, y.get(), n}, kernels::Accumulate::kStore);
                  });
@@ -75,7 +75,7 @@ KernelRow bench_gemm(kernels::Ctx& ctx, Operand operand, int64_t m, int64_t n, i
 
 KernelRow bench_weight_gradient(kernels::Ctx& ctx, Operand operand, int64_t rows, int64_t out, int64_t in) {
   const auto dy = numbers(ctx, rows * out), x = numbers(ctx, rows * in), dw = numbers(ctx, out * in);
-  return measure(ctx, fmt::format("weight gradient {}", name(operand)),
+  return measure(ctx, operand, fmt::format("weight gradient {}", name(operand)),
                  fmt::format("tokens {}, out {}, in {}", rows, out, in),
                  {static_cast<double>(kernels::gemm_flops(rows, out, in)), 0}, [&] {
                    kernels::weight_gradient(
@@ -91,7 +91,7 @@ KernelRow bench_streaming(kernels::Ctx& ctx, Operand operand, int64_t m) {
   for (int64_t i = 0; i < kMatrices; ++i) w.emplace_back(ctx, kN, kK, operand);
   const auto x = numbers(ctx, m * kK), y = numbers(ctx, m * kN);
   size_t next = 0;
-  return measure(ctx, fmt::format("gemm {}, weights from memory", name(operand)),
+  return measure(ctx, operand, fmt::format("gemm {}, weights from memory", name(operand)),
                  fmt::format("M {}, N {}, K {}", m, kN, kK),
                  {static_cast<double>(kernels::gemm_flops(m, kN, kK)),
                   static_cast<double>(kernels::packed_b_bytes(kN, kK, operand))},
@@ -110,7 +110,7 @@ KernelRow bench_grouped(kernels::Ctx& ctx, Operand operand, int64_t experts, int
   for (int64_t e = 0; e < experts; ++e)
     groups.push_back(
         {x.get() + e * rows * k, k, nullptr, rows, w[static_cast<size_t>(e)].b, y.get() + e * rows * n, n});
-  return measure(ctx, fmt::format("grouped gemm {}", name(operand)),
+  return measure(ctx, operand, fmt::format("grouped gemm {}", name(operand)),
                  fmt::format("{} experts x {} rows, N {}, K {}", experts, rows, n, k),
                  {static_cast<double>(experts * kernels::gemm_flops(rows, n, k)), 0},
                  [&] { kernels::grouped_gemm(ctx, groups, kernels::Accumulate::kStore); });
@@ -141,8 +141,8 @@ KernelRow bench_attention(kernels::Ctx& ctx, Operand operand, bool backward, int
   const int64_t per_pair = backward ? 2 * (3 * kKey + 2 * kValue) : 2 * (kKey + kValue);
   const kernels::Work work = kernels::attention_work({&sequence, 1}, kHeads, per_pair, 0);
   const std::string shape = fmt::format("{} tokens, {} heads of {} and {}", tokens, kHeads, kKey, kValue);
-  if (!backward) return measure(ctx, fmt::format("attention {}", name(operand)), shape, work, forward);
-  return measure(ctx, fmt::format("attention backward {}", name(operand)), shape, work, [&] {
+  if (!backward) return measure(ctx, operand, fmt::format("attention {}", name(operand)), shape, work, forward);
+  return measure(ctx, operand, fmt::format("attention backward {}", name(operand)), shape, work, [&] {
     kernels::attention_backward(ctx,
                                 {.operand = operand,
                                  .heads = kHeads,

@@ -17,9 +17,9 @@ struct KernelRow {
   int threads = 1;
   double seconds = 0;   // median of one call
   kernels::Work work;   // of one call; bytes: of what comes from memory, 0 where caches decide
-  double fma_peak = 0;  // of one thread, median over the same repetitions, operations per second
+  double peak = 0;      // kernels::product_peak, median over the same repetitions, operations per second
   double flops_per_second() const { return work.flops / seconds; }
-  double share_of_peak() const { return flops_per_second() / (fma_peak * threads); }
+  double share_of_peak() const { return flops_per_second() / (peak * threads); }
   double bytes_per_second() const { return work.bytes / seconds; }
 };
 

@@ -193,6 +193,9 @@ struct Level {
   // fma_chains independent chains of `rounds` FMAs on registers of 16: what this level can do at most.
   float (*fma_chain)(int64_t rounds);
   int fma_chains;
+  // The same for tiles of bf16: `rounds` times as many products as tiles of C; operations of a round. Null without tiles.
+  void (*tile_chain)(int64_t rounds) = nullptr;
+  double tile_chain_operations = 0;
 };
 
 const Level& level_scalar();

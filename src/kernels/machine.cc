@@ -105,15 +105,21 @@ double read_bandwidth(Ctx& ctx) {
   return best;
 }
 
-double fma_peak(const Level& level) {
+double product_peak(const Level& level, Operand operand) {
   constexpr int64_t kRounds = 100000;  // a millisecond or two
+  constexpr int64_t kTileRounds = 10000;
+  const bool tiles = operand == Operand::kBF16 && level.tile_chain != nullptr;
   volatile float sink = 0;
   double best = 0;
   // A neighbour may have the core for a while: many short runs, of which one is undisturbed.
   for (int run = 0; run < 24; ++run) {
     const auto start = Clock::now();
-    sink = level.fma_chain(kRounds);
-    best = std::max(best, 2.0 * 16 * kRounds * level.fma_chains / since(start));
+    if (tiles)
+      level.tile_chain(kTileRounds);
+    else
+      sink = level.fma_chain(kRounds);
+    const double operations = tiles ? kTileRounds * level.tile_chain_operations : 2.0 * 16 * kRounds * level.fma_chains;
+    best = std::max(best, operations / since(start));
   }
   (void)sink;
   return best;

@@ -16,8 +16,9 @@ struct Machine {
 };
 // "AMD EPYC 9R14", or "unknown".
 std::string cpu_name();
-// FMAs on registers, one thread, operations per second: the peak of the level.
-double fma_peak(const Level& level);
+// Operations on registers alone, one thread, per second: the level's peak in products of this operand, which is FMA's
+// or, of bf16 at level amx, that of tiles.
+double product_peak(const Level& level, Operand operand);
 
 // Short runs of one thing, a few milliseconds each, to be taken among the work that is measured: what neighbours do
 // to the one they do to the other.

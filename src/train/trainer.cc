@@ -332,7 +332,7 @@ bool Trainer::run(const RunView& view) {
   const double tokens_per_step = static_cast<double>(recipe_.batch * recipe_.sequence_length);
   double step_seconds = 0;
   if (state_.step < recipe_.steps) {
-    peak_flops_ = kernels::fma_peak(ctx_.level) * ctx_.pool.size();
+    peak_flops_ = kernels::product_peak(ctx_.level, operand_of(recipe_)) * ctx_.pool.size();
     write_machine_record(recipe_, ctx_, peak_flops_);
   }
   while (state_.step < recipe_.steps && !interrupt.interrupted()) {

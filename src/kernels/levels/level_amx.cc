@@ -37,6 +37,8 @@ const Level& level_amx() {
     t.fp8_sweep = fp8_sweep;
     t.softmax_tile = softmax_tile;
     t.softmax_backward_tile = softmax_backward_tile;
+    t.tile_chain = tile_chain;
+    t.tile_chain_operations = kTileChainOperations;
     return t;
   }();
   return table;

@@ -199,6 +199,23 @@ static void sweep(const SweepArgs& s) {
   }
 }
 
+// Two times two products on tiles that are there already.
+constexpr double kTileChainOperations = 4 * 2.0 * 16 * 16 * 32;
+static void tile_chain(int64_t rounds) {
+  set_up_tiles();
+  zero_accumulators<2>();
+  tile_zero<4>();
+  tile_zero<5>();
+  tile_zero<6>();
+  tile_zero<7>();
+  for (int64_t r = 0; r < rounds; ++r) {
+    tile_dot_bf16<0, 4, 6>();
+    tile_dot_bf16<1, 4, 7>();
+    tile_dot_bf16<2, 5, 6>();
+    tile_dot_bf16<3, 5, 7>();
+  }
+}
+
 // ---- weights in groups of 128: a group of a panel serves all rows, whose sums lie in the nearest caches ----
 
 constexpr int64_t kScaleBytes = kPanelCols * 4;
