@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "base/error.h"
 
@@ -323,10 +324,17 @@ void pack_fp8(const uint8_t* q, const float* scale, int64_t rows, int64_t k, int
       std::memset(bytes, 0, static_cast<size_t>(kQuantGroup * kPanelCols));
       for (int64_t j = 0; j < kPanelCols; ++j) {
         const int64_t row = p * kPanelCols + j;
-        const float s = row < rows ? scale[row / kQuantGroup * groups + g] : 0.0f;
-        std::memcpy(out + j * 4, &s, 4);
-        if (row >= rows) continue;
+        float s = 0.0f;
+        if (row >= rows) {
+          std::memcpy(out + j * 4, &s, 4);
+          continue;
+        }
         const uint8_t* in = q + row * k + g * kQuantGroup;
+        const auto not_a_number = [](uint8_t byte) { return (byte & 127) == 127; };
+        s = scale[row / kQuantGroup * groups + g];
+        // One makes every product of the group so, whatever the activations, and kernels need not look for it.
+        if (std::any_of(in, in + n, not_a_number)) s = std::numeric_limits<float>::quiet_NaN();
+        std::memcpy(out + j * 4, &s, 4);
         for (int64_t i = 0; i < n; ++i) bytes[(i / 2 * kPanelCols + j) * 2 + i % 2] = in[i];
       }
     }

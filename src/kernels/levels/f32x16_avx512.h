@@ -228,6 +228,44 @@ static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, 
   }
 }
 
+// ROWS rows of A (RS apart, k contiguous) times a group of e4m3 weights [blocks 16][32][2]: p [ROWS][32] by the bf16
+// rule, of weights taken times 2^-8. That is what an e4m3 byte is as f16, its exponent and mantissa seven bits up,
+// the smallest numbers included.
+template <int RS, int ROWS>
+static inline void tile_e4m3(const float* a, const uint8_t* q, int64_t blocks, float* p) {
+  const __m512i kept = _mm512_set1_epi16(static_cast<int16_t>(0xbf80));
+  for (int64_t block = 0; block < blocks; ++block) {
+    __m512 even[ROWS][2], odd[ROWS][2];
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i) even[i][0] = even[i][1] = odd[i][0] = odd[i][1] = _mm512_setzero_ps();
+    for (int pair = 0; pair < 16; ++pair, a += 2, q += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(q) + 8192, _MM_HINT_T0);
+      const __m512i both = _mm512_loadu_si512(q);
+      const __m512i e = _mm512_and_si512(_mm512_srai_epi16(_mm512_slli_epi16(both, 8), 1), kept);
+      const __m512i o = _mm512_and_si512(_mm512_srai_epi16(both, 1), kept);
+      const __m512 e0 = _mm512_cvtph_ps(_mm512_castsi512_si256(e)), o0 = _mm512_cvtph_ps(_mm512_castsi512_si256(o));
+      const __m512 e1 = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(e, 1));
+      const __m512 o1 = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(o, 1));
+#pragma GCC unroll 6
+      for (int i = 0; i < ROWS; ++i) {
+        const __m512 ae = _mm512_set1_ps(a[i * RS]), ao = _mm512_set1_ps(a[i * RS + 1]);
+        even[i][0] = _mm512_fmadd_ps(ae, e0, even[i][0]);
+        even[i][1] = _mm512_fmadd_ps(ae, e1, even[i][1]);
+        odd[i][0] = _mm512_fmadd_ps(ao, o0, odd[i][0]);
+        odd[i][1] = _mm512_fmadd_ps(ao, o1, odd[i][1]);
+      }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i) {
+      for (int h = 0; h < 2; ++h) {
+        float* out = p + i * 32 + 16 * h;
+        const __m512 before = block == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
+        _mm512_storeu_ps(out, _mm512_add_ps(before, _mm512_add_ps(even[i][h], odd[i][h])));
+      }
+    }
+  }
+}
+
 // 64 e4m3 bytes to bf16, exact. table: bf16 of the bytes below 128.
 static inline void widen_e4m3(const uint8_t* q, const uint16_t* table, uint16_t* out) {
   const __m512i t0 = _mm512_loadu_si512(table), t1 = _mm512_loadu_si512(table + 32);

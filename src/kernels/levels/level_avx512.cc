@@ -6,6 +6,7 @@
 #include "kernels/level.h"
 
 #define FRUGAL_LEVEL_NAME "avx512"
+#define FRUGAL_DIRECT_E4M3
 
 namespace frugal::kernels {
 namespace {

@@ -162,8 +162,73 @@ static void pack_a_cols(const float* src, int64_t ld, const int32_t* index, int6
   }
 }
 
+#ifdef FRUGAL_DIRECT_E4M3
+// With few rows weights are widened in registers, times 2^-8, and p is multiplied with 2^8 once it is finished. That
+// is exact where no chain can leave the range of numbers: they are sums of multiples of 2^-16 |a|, at most 2^16 |a|
+// large, for the smallest and the largest |a| that are not zero. Weights that are not numbers have such scales.
+constexpr int kDirectRows = 12;
+constexpr float kLeastA = 0x1p-100f, kMostA = 0x1p100f;
+
+static inline bool direct(const Fp8SweepArgs& s) {
+  if (s.rows > kDirectRows) return false;
+  f32x16 outside = set1(0.0f);
+  const f32x16 zero = set1(0.0f), one = set1(1.0f);
+  for (int64_t r = 0; r < s.rows; ++r)
+    for (int64_t k = 0; k < up(s.k, kBf16Block); k += 16) {
+      const f32x16 x = load(s.a + (k / kChunk * kPanelRows + r) * kChunkStride + k % kChunk);
+      const f32x16 size = max(x, sub(zero, x)), small = select_less(zero, size, one, zero);
+      const f32x16 large = select_less(set1(kMostA), size, one, zero);
+      outside = max(outside, select_less(size, set1(kLeastA), small, large));
+    }
+  return reduce_max(outside) == 0.0f;
+}
+
+// Rows from `row` on by the panel b.
+template <int ROWS>
+static void fp8_panel_direct(const Fp8SweepArgs& s, int64_t row, const uint8_t* b, int64_t columns, float* c) {
+  alignas(64) float p[ROWS * kPanelCols];
+  const f32x16 factor = set1(256.0f);
+  f32x16 acc[ROWS][2];
+#pragma GCC unroll 6
+  for (int i = 0; i < ROWS; ++i) acc[i][0] = acc[i][1] = set1(0.0f);
+  for (int64_t k = 0; k < s.k; k += kQuantGroup, b += kPanelCols * 4 + kQuantGroup * kPanelCols) {
+    const int64_t n = s.k - k < kQuantGroup ? up(s.k - k, kBf16Block) : kQuantGroup;
+    tile_e4m3<kChunkStride, ROWS>(s.a + (k / kChunk * kPanelRows + row) * kChunkStride + k % kChunk,
+                                  b + kPanelCols * 4, n / kBf16Block, p);
+    const float* scale = reinterpret_cast<const float*>(b);
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i)
+      for (int h = 0; h < 2; ++h)
+        acc[i][h] = fma(mul(load(p + i * kPanelCols + 16 * h), factor), load(scale + 16 * h), acc[i][h]);
+  }
+  for (int i = 0; i < ROWS; ++i)
+    for (int64_t h = 0; h < 2 && 16 * h < columns; ++h)
+      store_first(c + (row + i) * s.ldc + 16 * h, static_cast<int>(columns - 16 * h < 16 ? columns - 16 * h : 16),
+                  acc[i][h]);
+}
+
+static inline bool swept_directly(const Fp8SweepArgs& s) {
+  if (!direct(s)) return false;
+  using Panel = void (*)(const Fp8SweepArgs&, int64_t, const uint8_t*, int64_t, float*);
+  constexpr Panel kPanels[] = {fp8_panel_direct<1>, fp8_panel_direct<2>, fp8_panel_direct<3>,
+                               fp8_panel_direct<4>, fp8_panel_direct<5>, fp8_panel_direct<6>};
+  const int64_t first = s.rows > 6 ? (s.rows + 1) / 2 : s.rows;
+  const uint8_t* b = static_cast<const uint8_t*>(s.b);
+  const int64_t panel_bytes = up(s.k, kQuantGroup) / kQuantGroup * kPanelCols * (4 + kQuantGroup);
+  for (int64_t j = 0; j < s.columns; j += kPanelCols, b += panel_bytes) {
+    const int64_t columns = s.columns - j < kPanelCols ? s.columns - j : kPanelCols;
+    kPanels[first - 1](s, 0, b, columns, s.c + j);
+    if (first < s.rows) kPanels[s.rows - first - 1](s, first, b, columns, s.c + j);
+  }
+  return true;
+}
+#else
+static inline bool swept_directly(const Fp8SweepArgs&) { return false; }
+#endif
+
 // A group of a panel becomes bf16 in the nearest cache, then serves all rows.
 static void fp8_sweep(const Fp8SweepArgs& s) {
+  if (swept_directly(s)) return;
   alignas(64) uint16_t wide[kQuantGroup * kPanelCols];
   alignas(64) float p[kPanelRows * kPanelCols], acc[kBlockRows * kPanelCols];
   const int64_t groups = up(s.k, kQuantGroup) / kQuantGroup;
