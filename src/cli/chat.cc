@@ -48,6 +48,7 @@ class Chat {
       : ctx_(ctx),
         model_(model),
         tokenizer_(tokenizer),
+        cache_(o.cache),
         session_(ctx, model, tokenizer, o.context, o.cache),
         out_(detect_terminal(STDOUT_FILENO)),
         interrupt_(false),
@@ -171,7 +172,7 @@ class Chat {
       fail("/quiz", "'" + count_text + "' is not a number of questions", "use 1 to 20000");
     const auto questions = data::draw_exam(session_.sampling.seed + 1000, count);
     const auto answers =
-        eval::take_exam(ctx_, model_, tokenizer_, questions, std::min<int64_t>(count, 64), {});
+        eval::take_exam(ctx_, model_, tokenizer_, questions, std::min<int64_t>(count, 64), {}, cache_);
     emit(eval::exam_table(eval::scores_by_kind(answers), eval::chance_by_kind(questions), {}));
   }
 
@@ -256,6 +257,7 @@ class Chat {
   kernels::Ctx& ctx_;
   model::Model& model_;
   const text::Tokenizer& tokenizer_;
+  infer::CacheForm cache_;
   ChatSession session_;
   Terminal out_;
   InterruptGuard interrupt_;

@@ -22,6 +22,7 @@ namespace frugal::cli {
 namespace {
 struct EvalOptions {
   std::string model, tasks = "course", nearest, log;
+  HoldArgument hold;
   int64_t limit = 2000, parallel = 64;
   uint64_t seed = 1;
   int threads = 0;
@@ -44,8 +45,10 @@ void run_eval(const EvalOptions& o) {
   if (o.tasks != "course") fail("--tasks", "'" + o.tasks + "' is not known", "there is one so far: course");
   kernels::Ctx ctx(o.threads);
   const model::ModelConfig config = model::load_config(model_directory(o.model));
-  const int64_t cache = eval::exam_memory_bytes(config, operand_argument("", config), o.parallel);
-  const LoadedModel m = load_model_argument(ctx, o.model, "", cache);
+  const kernels::Operand operand = operand_argument("", config);
+  const infer::CacheForm cache = cache_argument(o.hold, config, operand);
+  const int64_t bytes = eval::exam_memory_bytes(config, operand, o.parallel, cache);
+  const LoadedModel m = load_model_argument(ctx, o.model, "", bytes, cache.absorbed, o.hold.map_files);
   const std::vector<data::Asked> questions = data::draw_exam(o.seed, o.limit);
   ProgressLine progress(10);
   const auto start = std::chrono::steady_clock::now();
@@ -58,7 +61,7 @@ void run_eval(const EvalOptions& o) {
         progress.show(fmt::format("question {}/{}  right {:.1f} %  {:.0f} per s  ETA {}", done, o.limit,
                                   100.0 * static_cast<double>(right) / static_cast<double>(done), rate,
                                   format_seconds(static_cast<double>(o.limit - done) / rate)));
-      });
+      }, cache);
   progress.finish();
   std::vector<eval::Score> nearest;
   if (!o.nearest.empty()) nearest = eval::nearest_by_kind(questions, eval::read_course(o.nearest));
@@ -84,6 +87,7 @@ void add_eval_command(CLI::App& app) {
   c->add_option("--parallel", o->parallel, "questions at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+  add_hold_options(c, &o->hold);
   c->add_option("-t,--threads", o->threads, "0: every core")
       ->capture_default_str()
       ->check(CLI::Range(0, 4096));

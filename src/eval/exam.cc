@@ -8,7 +8,6 @@
 #include "base/math64.h"
 #include "data/corpus.h"
 #include "eval/solver.h"
-#include "infer/engine.h"
 #include "text/chat.h"
 
 namespace frugal::eval {
@@ -17,23 +16,26 @@ namespace {
 constexpr int64_t kContext = 256;       // the longest question and worked answer take about 110 tokens
 constexpr int64_t kAnswerTokens = 128;  // what talks longer has lost its way
 
-infer::EngineOptions engine_options(const model::ModelConfig& config, int64_t parallel) {
+infer::EngineOptions engine_options(const model::ModelConfig& config, int64_t parallel, const infer::CacheForm& cache) {
   infer::EngineOptions o;
   o.max_context = std::min(kContext, config.max_position_embeddings);
   o.max_sequences = parallel;
   o.max_batch_tokens = std::max<int64_t>(parallel, 256);
+  o.cache = cache;
   return o;
 }
 }  // namespace
 
-int64_t exam_memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t parallel) {
-  return infer::Engine::memory_bytes(config, operand, engine_options(config, parallel));
+int64_t exam_memory_bytes(const model::ModelConfig& config, kernels::Operand operand, int64_t parallel,
+                          const infer::CacheForm& cache) {
+  return infer::Engine::memory_bytes(config, operand, engine_options(config, parallel, cache));
 }
 
 std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,
                                   const std::vector<data::Asked>& questions, int64_t parallel,
-                                  const std::function<void(const ExamAnswer&)>& on_answer) {
-  const infer::EngineOptions options = engine_options(model.config, parallel);
+                                  const std::function<void(const ExamAnswer&)>& on_answer,
+                                  const infer::CacheForm& cache) {
+  const infer::EngineOptions options = engine_options(model.config, parallel, cache);
   infer::Engine engine(ctx, model, options);
   std::vector<ExamAnswer> answers;
   std::vector<std::vector<int32_t>> ids(questions.size());

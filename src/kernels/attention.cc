@@ -17,6 +17,8 @@ constexpr int64_t kApart = 1024;  // floats: a page of memory, which no prefetch
 constexpr int64_t kSpreadLeast = 2;    // pages per thread, or spreading costs more than it saves
 constexpr int64_t kSpreadPages = 128;  // pages whose scores are kept: 1.5 MiB with 48 heads
 
+int64_t row_heads(const AttentionArgs& a) { return a.row_heads > 0 ? a.row_heads : a.heads; }
+
 // Up to kQueryRows queries of one sequence: of one head and successive tokens, or, where heads share their
 // keys, of one token and successive heads, so that keys are read once for many rows.
 struct QueryBlock {
@@ -70,12 +72,13 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
   float* m = ctx.scratch<float>(thread, kSlotState, 3 * kQueryRows);
   float *sum = m + kQueryRows, *factor = m + 2 * kQueryRows;
   const int64_t row0 = s.first_row + block.first;
-  const int64_t between = block.by_head ? 1 : a.heads;  // from row to row, in heads
+  const int64_t between = block.by_head ? 1 : row_heads(a);  // from row to row, in heads
+  const int64_t head0 = row0 * row_heads(a) + block.head;    // of q, out and lse
   const int64_t position0 = s.first_position + block.first;
   const int64_t group = block.head / (a.heads / l.kv_heads);
   float* o = ctx.scratch<float>(thread, kSlotOut, kQueryRows * dv);
   const int64_t last = block.by_head ? position0 : position0 + rows - 1;
-  level.pack_a_rows(a.q + (row0 * a.heads + block.head) * dk, between * dk, nullptr, rows, dk, operand, q);
+  level.pack_a_rows(a.q + head0 * dk, between * dk, nullptr, rows, dk, operand, q);
   for (int64_t key0 = 0; key0 <= last; key0 += kPageTokens) {
     const std::byte* page = s.pages.page[key0 / kPageTokens];
     // Rows before `skip` see no key of this block: no update. Whole A panels are skipped, single rows masked
@@ -108,10 +111,10 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
     add_values(ctx, thread, l, page, group, 0, dv,
                {.p = p, .factor = factor, .pv = pv, .rows = rows, .skip = skip, .first_block = key0 == 0, .o = o});
   }
-  float* out = a.out + (row0 * a.heads + block.head) * dv;
+  float* out = a.out + head0 * dv;
   for (int64_t r = 0; r < rows; ++r) {
     level.divide(sum[r], o + r * dv, dv, out + r * between * dv);
-    if (a.lse) a.lse[row0 * a.heads + block.head + r * between] = m[r] + level.log1(sum[r]);
+    if (a.lse) a.lse[head0 + r * between] = m[r] + level.log1(sum[r]);
   }
 }
 // A block of one token's heads, spread over the threads, where there are fewer tokens than threads and many keys:
@@ -123,7 +126,7 @@ void attend_spread(Ctx& ctx, const AttentionArgs& a, const AttentionSequence& s,
   const PageLayout& l = a.layout;
   const Operand operand = product_operand(l);
   const int64_t dk = l.key_dim, dv = l.value_dim, position = s.first_position + token;
-  const int64_t row = (s.first_row + token) * a.heads + head, pages = position / kPageTokens + 1;
+  const int64_t row = (s.first_row + token) * row_heads(a) + head, pages = position / kPageTokens + 1;
   const int64_t panels = (dv + kPanelCols - 1) / kPanelCols, parts = std::min<int64_t>(panels, ctx.pool.size());
   float* all = ctx.scratch<float>(0, kSlotAllScores, std::min(pages, kSpreadPages) * rows * kPageTokens);
   // What a part keeps: m, sum and factor of its rows, and their output. Parts lie apart, or one thread would fetch ahead

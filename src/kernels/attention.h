@@ -64,6 +64,7 @@ struct AttentionArgs {
   const float* q = nullptr;  // [T, H, key_dim]
   float* out = nullptr;      // [T, H, value_dim]
   float* lse = nullptr;      // [T, H], or null
+  int64_t row_heads = 0;     // heads of a row of q, out and lse, where only some of them are meant; 0: heads
 };
 void attention(Ctx& ctx, const AttentionArgs& args, std::span<const AttentionSequence> sequences);
 // Causal attention over the sequences when every pair of a query and a key costs `per_pair` operations, and

@@ -72,6 +72,14 @@ int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand) {
   return panel_count(n) * panel_bytes(k, operand);
 }
 
+PackedB columns_of(const PackedB& b, int64_t first, int64_t n) {
+  FRUGAL_ASSERT(first % kPanelCols == 0 && first + n <= b.n, "columns {} to {} of {}", first, first + n, b.n);
+  PackedB part = b;
+  part.data = static_cast<const char*>(b.data) + packed_b_bytes(first, b.k, b.operand);
+  part.n = n;
+  return part;
+}
+
 // Behind the last row there is room for the rest of a tile.
 int64_t packed_a_rows_size(int64_t rows, int64_t k) {
   return (round_up(rows, kPanelRows) + kMostPanelRows) * (round_up(k, kChunk) / kChunk) * kChunkStride;

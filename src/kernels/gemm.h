@@ -24,6 +24,8 @@ struct PackedB {
   const char* name = "";
 };
 int64_t packed_b_bytes(int64_t n, int64_t k, Operand operand);
+// Columns [first, first + n) of B; first is a multiple of kPanelCols.
+PackedB columns_of(const PackedB& b, int64_t first, int64_t n);
 // Packs B(j,k) = src[j][k] ("rows": a weight [out, in] for forward) or src[k][j] ("cols": the same for
 // backward).
 void pack_b_rows(Ctx& ctx, const float* src, int64_t ld, int64_t n, int64_t k, Operand operand, void* dst);

@@ -15,11 +15,16 @@ namespace frugal::model {
 kernels::PageLayout expanded_layout(const ModelConfig& config, kernels::Operand operand);
 kernels::PageLayout absorbed_layout(const ModelConfig& config, kernels::Operand operand);
 
+// Bytes that a layer may need to expand a prompt from an absorbed cache; a head and 64 positions are the least.
+constexpr int64_t kExpandingLimit = 256 << 20;
+
 class KvCache {
  public:
   KvCache(const ModelConfig& config, kernels::Operand operand, bool absorbed, int64_t pages);
   // Bytes of one page over all layers.
   static int64_t page_bytes(const ModelConfig& config, kernels::Operand operand, bool absorbed);
+
+  int64_t expanding_limit = kExpandingLimit;
 
   bool absorbed() const { return absorbed_; }
   const kernels::PageLayout& layout() const { return layout_; }

@@ -1,6 +1,8 @@
 #include "model/mla.h"
 
+#include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/norm.h"
 
@@ -19,16 +21,16 @@ Dims dims_of(const Pass& p) {
           c.qk_head_dim(), c.v_head_dim,          c.kv_lora_rank,     c.hidden_size};
 }
 
-// k [n, H, qk] from kv [n, H, nope + v] and k_pe (row stride ld_pe).
-void assemble_keys(const Pass& p, const float* kv, const float* k_pe, int64_t ld_pe, int64_t n, float* k) {
+// k [n, heads, qk] from kv [n, heads, nope + v] and k_pe (row stride ld_pe).
+void assemble_keys(const Pass& p, int64_t heads, const float* kv, const float* k_pe, int64_t ld_pe, int64_t n, float* k) {
   const Dims d = dims_of(p);
   const kernels::ProfileScope timed(p.ctx.profile, "row operations",
-                                    {0, 8.0 * static_cast<double>(n * d.H * d.qk)}, "keys");
+                                    {0, 8.0 * static_cast<double>(n * heads * d.qk)}, "keys");
   p.ctx.pool.parallel_for(n, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      for (int64_t h = 0; h < d.H; ++h) {
-        float* out = k + (t * d.H + h) * d.qk;
-        std::memcpy(out, kv + (t * d.H + h) * (d.nope + d.v), static_cast<size_t>(d.nope) * sizeof(float));
+      for (int64_t h = 0; h < heads; ++h) {
+        float* out = k + (t * heads + h) * d.qk;
+        std::memcpy(out, kv + (t * heads + h) * (d.nope + d.v), static_cast<size_t>(d.nope) * sizeof(float));
         std::memcpy(out + d.nope, k_pe + t * ld_pe, static_cast<size_t>(d.rope) * sizeof(float));
       }
     }
@@ -57,7 +59,7 @@ void attend_expanded(const Pass& p, LayerSaved* s) {
   const Dims d = dims_of(p);
   const kernels::PageLayout layout = expanded_layout(p.config, p.operand);
   float* k = p.arena.alloc<float>(d.T * d.H * d.qk);
-  assemble_keys(p, s->kv, s->kv_a + d.kv_lora, d.kv_lora + d.rope, d.T, k);
+  assemble_keys(p, d.H, s->kv, s->kv_a + d.kv_lora, d.kv_lora + d.rope, d.T, k);
   auto pages = p.ctx.list<PageList>();  // per sequence
   auto writes = p.ctx.list<kernels::PageWrite>();
   auto sequences = p.ctx.list<kernels::AttentionSequence>();
@@ -110,35 +112,77 @@ void write_latents(const Pass& p, const LayerSaved& s, const float* c_kv) {
 
 }  // namespace
 
-int64_t expanding_bytes(const ModelConfig& c, kernels::Operand operand, int64_t positions) {
-  const int64_t numbers = c.kv_lora_rank + c.qk_rope_head_dim +
-                          c.num_attention_heads * (c.qk_nope_head_dim + c.v_head_dim + c.qk_head_dim());
-  return positions * numbers * 4 + pages_for(positions) * expanded_layout(c, operand).page_bytes();
+namespace {
+// How keys and values are expanded from latents: the pages of some heads over all positions, which are filled a
+// stretch of positions at a time. Half of the limit is for either.
+struct Expansion {
+  kernels::PageLayout layout;  // of `heads` heads
+  int64_t heads, stretch;      // stretch: whole pages
+  int64_t page_bytes, stretch_floats;
+  int64_t bytes() const { return page_bytes + 4 * stretch_floats; }
+};
+Expansion expansion_of(const ModelConfig& c, kernels::Operand operand, int64_t positions, int64_t limit) {
+  const int64_t head = c.qk_nope_head_dim + c.v_head_dim, all = c.num_attention_heads;
+  const int64_t step = kernels::kPanelCols / std::gcd(kernels::kPanelCols, head);  // kv_b_proj is cut between panels
+  kernels::PageLayout layout = expanded_layout(c, operand);
+  const int64_t per_head = pages_for(positions) * layout.page_bytes() / all;
+  const int64_t heads = std::min(all, std::max<int64_t>(1, limit / 2 / per_head / step) * step);
+  layout.kv_heads = heads;
+  const int64_t floats = c.kv_lora_rank + c.qk_rope_head_dim + heads * (head + c.qk_head_dim());
+  const int64_t pages = std::clamp<int64_t>(limit / 2 / (floats * 4 * kernels::kPageTokens), 1, pages_for(positions));
+  const int64_t stretch = pages * kernels::kPageTokens;
+  return {layout, heads, stretch, pages_for(positions) * layout.page_bytes(), stretch * floats};
+}
+}  // namespace
+
+int64_t expanding_bytes(const ModelConfig& c, kernels::Operand operand, int64_t positions, int64_t limit) {
+  return expansion_of(c, operand, positions, limit).bytes();
 }
 
 namespace {
+// Keys and values of heads [head, head + heads) at all positions of q, written to `pages`. floats: temporary.
+void expand_heads(const Pass& p, const AttentionWeights& w, const BatchSequence& q, const PageList& cached,
+                  const Expansion& e, int64_t head, int64_t heads, const PageList& pages, float* floats) {
+  const Dims d = dims_of(p);
+  const int64_t n = q.first_position + q.tokens, width = d.kv_lora + d.rope, per_head = d.nope + d.v;
+  const kernels::PackedB kv_b = kernels::columns_of(w.kv_b_proj.matrix.forward(), head * per_head, heads * per_head);
+  FRUGAL_ASSERT(w.kv_b_proj.matrix.version == p.version, "stale panels: version {} of {}", w.kv_b_proj.matrix.version, p.version);
+  float *latents = floats, *kv = latents + e.stretch * width, *k = kv + e.stretch * heads * per_head;
+  kernels::PageLayout layout = e.layout;
+  layout.kv_heads = heads;
+  for (int64_t at = 0; at < n; at += e.stretch) {
+    const int64_t count = std::min(e.stretch, n - at), page = at / kernels::kPageTokens;
+    kernels::read_keys(p.ctx, p.cache->layout(), {cached.data() + page}, count, latents);
+    kernels::gemm(p.ctx, {latents, width, nullptr, count, kv_b, kv, heads * per_head}, Accumulate::kStore);
+    assemble_keys(p, heads, kv, latents + d.kv_lora, width, count, k);
+    if (count % kernels::kPageTokens != 0)  // whole pages are written whole
+      std::memset(pages[static_cast<size_t>(pages_for(n) - 1)], 0, static_cast<size_t>(layout.page_bytes()));
+    const kernels::PageWrite write{layout,         {pages.data()}, at, count, k, heads * d.qk, kv + d.nope,
+                                   heads * per_head, per_head};
+    kernels::write_pages(p.ctx, {&write, 1});
+  }
+}
+
 // 7 for the prompt tokens of one sequence in an absorbed cache: keys and values of all positions so far are
 // expanded again from the cached latents, so that the bits are those of training.
 void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSequence& q, LayerSaved* s) {
   const Dims d = dims_of(p);
-  const int64_t n = q.first_position + q.tokens, width = d.kv_lora + d.rope;
-  auto latents = aligned_array<float>(n * width);
+  const int64_t n = q.first_position + q.tokens;
   const auto cached = cache_pages(p, q);
-  kernels::read_keys(p.ctx, p.cache->layout(), {cached.data()}, n, latents.get());
-  auto kv = aligned_array<float>(n * d.H * (d.nope + d.v));
-  linear(p, w.kv_b_proj, latents.get(), width, n, kv.get());
-  auto k = aligned_array<float>(n * d.H * d.qk);
-  assemble_keys(p, kv.get(), latents.get() + d.kv_lora, width, n, k.get());
-  const kernels::PageLayout layout = expanded_layout(p.config, p.operand);
-  auto memory = aligned_array<std::byte>(pages_for(n) * layout.page_bytes());
-  std::memset(memory.get(), 0, static_cast<size_t>(pages_for(n) * layout.page_bytes()));
-  const auto list = page_list(p, layout, memory.get(), n);
-  const kernels::PageWrite write{
-      layout,      {list.data()}, 0, n, k.get(), d.H * d.qk, kv.get() + d.nope, d.H * (d.nope + d.v),
-      d.nope + d.v};
-  kernels::write_pages(p.ctx, {&write, 1});
-  const kernels::AttentionSequence sequence{{list.data()}, q.first_row, q.tokens, q.first_position};
-  kernels::attention(p.ctx, {layout, d.H, p.config.softmax_scale(), s->q, s->attn, nullptr}, {&sequence, 1});
+  const Expansion e = expansion_of(p.config, p.operand, n, p.cache->expanding_limit);
+  auto memory = aligned_array<std::byte>(e.page_bytes);
+  auto floats = aligned_array<float>(e.stretch_floats);
+  for (int64_t head = 0; head < d.H; head += e.heads) {
+    const int64_t heads = std::min(e.heads, d.H - head);
+    kernels::PageLayout layout = e.layout;
+    layout.kv_heads = heads;
+    const auto pages = page_list(p, layout, memory.get(), n);
+    expand_heads(p, w, q, cached, e, head, heads, pages, floats.get());
+    const kernels::AttentionSequence sequence{{pages.data()}, q.first_row, q.tokens, q.first_position};
+    kernels::attention(p.ctx,
+                       {layout, heads, p.config.softmax_scale(), s->q + head * d.qk, s->attn + head * d.v, nullptr, d.H},
+                       {&sequence, 1});
+  }
 }
 
 // 6 and 7 for sampled tokens in an absorbed cache.
@@ -296,7 +340,7 @@ void mla_backward(const Pass& p, const AttentionWeights& w, const Weight& norm, 
   linear_backward(p, w.o_proj, dx, s.attn, d.H * d.v, d.T, dattn, grads);
   // 7 attention
   float* k = p.arena.alloc<float>(d.T * d.H * d.qk);
-  assemble_keys(p, s.kv, s.kv_a + d.kv_lora, width, d.T, k);
+  assemble_keys(p, d.H, s.kv, s.kv_a + d.kv_lora, width, d.T, k);
   float* dq = p.arena.alloc<float>(d.T * d.H * d.qk);
   float* dk = p.arena.alloc<float>(d.T * d.H * d.qk);
   float* dv = p.arena.alloc<float>(d.T * d.H * d.v);

@@ -22,12 +22,14 @@ void mla_forward(const Pass& pass, const AttentionWeights& w, const Weight& norm
 void mla_backward(const Pass& pass, const AttentionWeights& w, const Weight& norm, const LayerSaved& s,
                   float* dx, float* grads);
 
-// Packs the per-head halves of kv_b_proj that the absorbed form multiplies with. kv_b: f32 [H (nope + v),
-// kv_lora]. The panels are appended to `memory`.
-// Temporary bytes of a prompt in an absorbed cache, whose keys and values are expanded layer by layer.
-int64_t expanding_bytes(const ModelConfig& config, kernels::Operand operand, int64_t positions);
+// Temporary bytes of a prompt in an absorbed cache, whose keys and values are expanded layer by layer, some heads at a
+// time: within `limit`, or what one head needs.
+int64_t expanding_bytes(const ModelConfig& config, kernels::Operand operand, int64_t positions,
+                        int64_t limit = kExpandingLimit);
 // Bytes of what pack_absorbed() makes for all layers.
 int64_t absorbed_bytes(const ModelConfig& config, kernels::Operand operand);
+// Packs the per-head halves of kv_b_proj that the absorbed form multiplies with. kv_b: f32 [H (nope + v),
+// kv_lora]. The panels are appended to `memory`.
 void pack_absorbed(kernels::Ctx& ctx, const ModelConfig& config, kernels::Operand operand, const float* kv_b,
                    int64_t version, AttentionWeights* w, std::vector<AlignedPtr<std::byte>>* memory);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "model/mla.h"
 #include "test_models.h"
 
 namespace frugal::model {
@@ -274,6 +275,29 @@ TEST(ModelCache, PrefillInChunksEqualsTraining) {
               << name << " " << name_of(operand) << (absorbed ? " absorbed cache, chunks of " : " chunks of ")
               << chunk;
         }
+      }
+    }
+  }
+}
+
+// However little memory there is to expand latents in: a head and a page at a time.
+TEST(ModelCache, PrefillFromLatentsInParts) {
+  Ctx ctx(2);
+  constexpr int64_t kTokens = 135;
+  for (const auto& [name, config] : test::family()) {
+    const auto tokens = test::integers("prefill", kTokens, config.vocab_size);
+    for (const Operand operand : kOperands) {
+      const auto m = make_model(ctx, config, operand);
+      Cached whole(*m, true, kTokens);
+      const std::vector<float> expected = run_chunks(ctx, m.get(), &whole, tokens, 0, kTokens, 50, false);
+      const int64_t all = expanding_bytes(config, operand, kTokens), least = expanding_bytes(config, operand, kTokens, 1);
+      EXPECT_LT(least, all) << name;
+      for (const int64_t limit : {int64_t{1}, 2 * least, all}) {
+        Cached c(*m, true, kTokens);
+        c.cache.expanding_limit = limit;
+        EXPECT_TRUE(same_bits(run_chunks(ctx, m.get(), &c, tokens, 0, kTokens, 50, false), expected))
+            << name << " " << name_of(operand) << " in " << limit << " bytes";
+        EXPECT_LE(expanding_bytes(config, operand, kTokens, limit), std::max(limit, least)) << name;
       }
     }
   }

@@ -132,6 +132,8 @@ case_eval_course() {
 }
 
 case_eval_refuses() {
+  runs 0 "$FRUGAL" eval "$base" --limit 4 --attention absorbed --cache fp8
+  refuses 1 "--attention|folded|expanded or absorbed" "$FRUGAL" eval "$base" --limit 4 --attention folded
   refuses 1 "tasks|mmlu" "$FRUGAL" eval "$base" --tasks mmlu
   refuses 2 "limit" "$FRUGAL" eval "$base" --limit 0
   echo plain text >book.txt
