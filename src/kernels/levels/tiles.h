@@ -16,7 +16,8 @@ struct TileConfig {
 static_assert(sizeof(TileConfig) == 64);
 constexpr int64_t kTileRows = 16, kTileBytes = 64;
 
-// A thread's tiles stay as they were set up; the system keeps them for each thread.
+// A thread's tiles stay as they were set up; the system keeps them for each thread. So nothing else may use tiles in a
+// thread that computes.
 static inline void set_up_tiles() {
   static thread_local bool ready = false;
   if (ready) return;
