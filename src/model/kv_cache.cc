@@ -25,6 +25,15 @@ KvCache::KvCache(const ModelConfig& c, kernels::Operand operand, bool absorbed, 
   for (int64_t i = pages - 1; i >= 0; --i) free_.push_back(static_cast<int32_t>(i));
 }
 
+std::byte* KvCache::expanding(int64_t bytes) {
+  if (bytes > expanding_bytes_) {
+    expanding_.reset();  // or both would be held
+    expanding_ = aligned_array<std::byte>(bytes);
+    expanding_bytes_ = bytes;
+  }
+  return expanding_.get();
+}
+
 int32_t KvCache::take() {
   FRUGAL_ASSERT(!free_.empty(), "no free page of {}", pages_);
   const int32_t id = free_.back();

@@ -25,6 +25,8 @@ class KvCache {
   static int64_t page_bytes(const ModelConfig& config, kernels::Operand operand, bool absorbed);
 
   int64_t expanding_limit = kExpandingLimit;
+  // Memory for that, kept for the next layer and chunk; contents undefined. Valid until asked for again.
+  std::byte* expanding(int64_t bytes);
 
   bool absorbed() const { return absorbed_; }
   const kernels::PageLayout& layout() const { return layout_; }
@@ -43,6 +45,8 @@ class KvCache {
   int64_t layers_, pages_;
   AlignedPtr<std::byte> memory_;
   std::vector<int32_t> free_;
+  AlignedPtr<std::byte> expanding_;
+  int64_t expanding_bytes_ = 0;
 };
 
 }  // namespace frugal::model

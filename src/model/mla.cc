@@ -170,14 +170,14 @@ void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSe
   const int64_t n = q.first_position + q.tokens;
   const auto cached = cache_pages(p, q);
   const Expansion e = expansion_of(p.config, p.operand, n, p.cache->expanding_limit);
-  auto memory = aligned_array<std::byte>(e.page_bytes);
-  auto floats = aligned_array<float>(e.stretch_floats);
+  std::byte* memory = p.cache->expanding(e.bytes());
+  float* floats = reinterpret_cast<float*>(memory + e.page_bytes);
   for (int64_t head = 0; head < d.H; head += e.heads) {
     const int64_t heads = std::min(e.heads, d.H - head);
     kernels::PageLayout layout = e.layout;
     layout.kv_heads = heads;
-    const auto pages = page_list(p, layout, memory.get(), n);
-    expand_heads(p, w, q, cached, e, head, heads, pages, floats.get());
+    const auto pages = page_list(p, layout, memory, n);
+    expand_heads(p, w, q, cached, e, head, heads, pages, floats);
     const kernels::AttentionSequence sequence{{pages.data()}, q.first_row, q.tokens, q.first_position};
     kernels::attention(p.ctx,
                        {layout, heads, p.config.softmax_scale(), s->q + head * d.qk, s->attn + head * d.v, nullptr, d.H},

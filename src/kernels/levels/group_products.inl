@@ -17,32 +17,45 @@ static inline void prefetch_quads(const uint8_t* w) {
   __builtin_prefetch(w + kGroupAhead + 64);
 }
 
+// Both halves of a panel are written out below, not looped over: g++ 12 unrolls the loop over rows soon enough for the sums
+// to live in registers if no loop is left inside.
+
 // The exact sums of ROWS rows of A, k numbers apart, times the bytes of one group of a panel.
 template <int ROWS>
 static inline void sum_bytes(const int8_t* a, int64_t k, const uint8_t* w, i32x16 (*sum)[2]) {
   // With few rows a sum would wait for the one before it: two chains, which are exact however they are added.
   constexpr int kChains = ROWS <= 2 ? 2 : 1;
-  i32x16 p[kChains][ROWS][2];
+  i32x16 p[ROWS][2], other[ROWS][2];
 #pragma GCC unroll 12
-  for (int i = 0; i < ROWS * kChains; ++i) p[i / ROWS][i % ROWS][0] = p[i / ROWS][i % ROWS][1] = zero_i32();
-  for (int64_t at = 0; at < kQuantGroup; at += 8) {
-#pragma GCC unroll 2
-    for (int c = 0; c < 2; ++c) {
-      prefetch_quads(w);
-      const auto w0 = weights(load_quads(w)), w1 = weights(load_quads(w + 64));
-      w += 128;
+  for (int i = 0; i < ROWS; ++i) p[i][0] = p[i][1] = other[i][0] = other[i][1] = zero_i32();
+  for (int64_t at = 0; at < kQuantGroup; at += 8, w += 256) {
+    prefetch_quads(w);
+    prefetch_quads(w + 128);
+    const auto w0 = weights(load_quads(w)), w1 = weights(load_quads(w + 64));
 #pragma GCC unroll 12
-      for (int i = 0; i < ROWS; ++i) {
-        const quad q = broadcast_quad(a + i * k + at + 4 * c);
-        i32x16* to = p[c % kChains][i];
-        to[0] = dot4(to[0], w0, q);
-        to[1] = dot4(to[1], w1, q);
+    for (int i = 0; i < ROWS; ++i) {
+      const quad q = broadcast_quad(a + i * k + at);
+      p[i][0] = dot4(p[i][0], w0, q);
+      p[i][1] = dot4(p[i][1], w1, q);
+    }
+    const auto w2 = weights(load_quads(w + 128)), w3 = weights(load_quads(w + 192));
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; ++i) {
+      const quad q = broadcast_quad(a + i * k + at + 4);
+      if constexpr (kChains == 2) {
+        other[i][0] = dot4(other[i][0], w2, q);
+        other[i][1] = dot4(other[i][1], w3, q);
+      } else {
+        p[i][0] = dot4(p[i][0], w2, q);
+        p[i][1] = dot4(p[i][1], w3, q);
       }
     }
   }
 #pragma GCC unroll 12
-  for (int i = 0; i < ROWS; ++i)
-    for (int h = 0; h < 2; ++h) sum[i][h] = kChains == 2 ? add_i32(p[0][i][h], p[kChains - 1][i][h]) : p[0][i][h];
+  for (int i = 0; i < ROWS; ++i) {
+    sum[i][0] = kChains == 2 ? add_i32(p[i][0], other[i][0]) : p[i][0];
+    sum[i][1] = kChains == 2 ? add_i32(p[i][1], other[i][1]) : p[i][1];
+  }
 }
 
 // The same for numbers of four bits, whose products are so small that several fit a half_sums. HALVES of the panel's
@@ -52,33 +65,46 @@ static inline void sum_halves(const int8_t* a, int64_t k, const uint8_t* w, i32x
   constexpr int kChains = kHalfDots < 32 || ROWS > 2 ? 1 : 2;               // as in sum_bytes
   constexpr int64_t kSteps = kHalfDots < 32 ? kHalfDots * 4 : kQuantGroup;  // k per half_sums
 #pragma GCC unroll 12
-  for (int i = 0; i < ROWS; ++i)
-    for (int h = 0; h < HALVES; ++h) sum[i][h] = zero_i32();
+  for (int i = 0; i < ROWS; ++i) {
+    sum[i][0] = zero_i32();
+    if constexpr (HALVES == 2) sum[i][1] = zero_i32();
+  }
   for (int64_t from = 0; from < kQuantGroup; from += kSteps) {
-    half_sums p[kChains][ROWS][HALVES];
+    half_sums p[ROWS][2], other[ROWS][2];
 #pragma GCC unroll 12
-    for (int i = 0; i < ROWS * kChains; ++i)
-      for (int h = 0; h < HALVES; ++h) p[i / ROWS][i % ROWS][h] = zero_half_sums();
+    for (int i = 0; i < ROWS; ++i) p[i][0] = p[i][1] = other[i][0] = other[i][1] = zero_half_sums();
     for (int64_t at = from; at < from + kSteps; at += 8, w += 128) {
       prefetch_quads(w);
-      quads both[HALVES];
-      for (int h = 0; h < HALVES; ++h) both[h] = load_quads(w + 64 * h);
-#pragma GCC unroll 2
-      for (int c = 0; c < 2; ++c) {
-        quads part[HALVES];
-        for (int h = 0; h < HALVES; ++h) part[h] = c == 0 ? low_halves(both[h]) : high_halves(both[h]);
+      const quads first = load_quads(w), second = load_quads(w + 64 * (HALVES - 1));
+      const quads low0 = low_halves(first), low1 = low_halves(second);
 #pragma GCC unroll 12
-        for (int i = 0; i < ROWS; ++i) {
-          const half_quad q = broadcast_half_quad(a + i * k + at + 4 * c);
-          half_sums* to = p[c % kChains][i];
-          for (int h = 0; h < HALVES; ++h) to[h] = dot4_half(to[h], part[h], q);
+      for (int i = 0; i < ROWS; ++i) {
+        const half_quad q = broadcast_half_quad(a + i * k + at);
+        p[i][0] = dot4_half(p[i][0], low0, q);
+        if constexpr (HALVES == 2) p[i][1] = dot4_half(p[i][1], low1, q);
+      }
+      const quads high0 = high_halves(first), high1 = high_halves(second);
+#pragma GCC unroll 12
+      for (int i = 0; i < ROWS; ++i) {
+        const half_quad q = broadcast_half_quad(a + i * k + at + 4);
+        if constexpr (kChains == 2) {
+          other[i][0] = dot4_half(other[i][0], high0, q);
+          if constexpr (HALVES == 2) other[i][1] = dot4_half(other[i][1], high1, q);
+        } else {
+          p[i][0] = dot4_half(p[i][0], high0, q);
+          if constexpr (HALVES == 2) p[i][1] = dot4_half(p[i][1], high1, q);
         }
       }
     }
 #pragma GCC unroll 12
-    for (int i = 0; i < ROWS * kChains; ++i)
-      for (int h = 0; h < HALVES; ++h)
-        sum[i % ROWS][h] = add_i32(sum[i % ROWS][h], widen_sums(p[i / ROWS][i % ROWS][h]));
+    for (int i = 0; i < ROWS; ++i) {
+      sum[i][0] = add_i32(sum[i][0], widen_sums(p[i][0]));
+      if constexpr (HALVES == 2) sum[i][1] = add_i32(sum[i][1], widen_sums(p[i][1]));
+      if constexpr (kChains == 2) {
+        sum[i][0] = add_i32(sum[i][0], widen_sums(other[i][0]));
+        if constexpr (HALVES == 2) sum[i][1] = add_i32(sum[i][1], widen_sums(other[i][1]));
+      }
+    }
   }
 }
 

@@ -5,9 +5,12 @@
 constexpr int kGroupRows = 2, kHalfRows = 4;  // rows of a tile of bytes, of four bits
 constexpr int kHalvesAtOnce = 1;              // 16 columns, where rows are many: the sums stay in registers
 constexpr bool kBytesAreSigned = true;        // after weights()
+// Sums have the type of the instructions that add to them, not __m256i: see quads_avx512.h.
 struct i32x16 {
-  __m256i lo, hi;
+  __v8si lo, hi;
 };
+static inline i32x16 as_i32(__m256i lo, __m256i hi) { return {reinterpret_cast<__v8si>(lo), reinterpret_cast<__v8si>(hi)}; }
+static inline __m256i bits(__v8si x) { return reinterpret_cast<__m256i>(x); }
 struct quads {
   __m256i lo, hi;
 };
@@ -18,9 +21,9 @@ struct quad {
   __m256i v;
 };
 
-static inline i32x16 zero_i32() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline i32x16 zero_i32() { return as_i32(_mm256_setzero_si256(), _mm256_setzero_si256()); }
 static inline i32x16 add_i32(i32x16 a, i32x16 b) {
-  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+  return as_i32(_mm256_add_epi32(bits(a.lo), bits(b.lo)), _mm256_add_epi32(bits(a.hi), bits(b.hi)));
 }
 static inline quads load_quads(const uint8_t* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
@@ -50,24 +53,28 @@ static inline __m256i dot4_lanes(__m256i acc, __m256i w, __m256i abs_w, __m256i 
   return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 static inline i32x16 dot4(i32x16 acc, signed_quads w, quad a) {
-  return {dot4_lanes(acc.lo, w.lo, w.abs_lo, a.v), dot4_lanes(acc.hi, w.hi, w.abs_hi, a.v)};
+  return as_i32(dot4_lanes(bits(acc.lo), w.lo, w.abs_lo, a.v), dot4_lanes(bits(acc.hi), w.hi, w.abs_hi, a.v));
 }
 constexpr int kHalfDots = 8;  // dot4_half's that a half_sums holds
 struct half_sums {
-  __m256i lo, hi;  // int16
+  __v16hi lo, hi;
 };
+static inline half_sums as_i16(__m256i lo, __m256i hi) {
+  return {reinterpret_cast<__v16hi>(lo), reinterpret_cast<__v16hi>(hi)};
+}
+static inline __m256i bits(__v16hi x) { return reinterpret_cast<__m256i>(x); }
 using half_quad = quad;
-static inline half_sums zero_half_sums() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+static inline half_sums zero_half_sums() { return as_i16(_mm256_setzero_si256(), _mm256_setzero_si256()); }
 static inline half_quad broadcast_half_quad(const int8_t* p) { return broadcast_quad(p); }
 static inline half_sums dot4_half(half_sums acc, quads w, half_quad a) {
-  return {_mm256_add_epi16(acc.lo, _mm256_maddubs_epi16(w.lo, a.v)),
-          _mm256_add_epi16(acc.hi, _mm256_maddubs_epi16(w.hi, a.v))};
+  return as_i16(_mm256_add_epi16(bits(acc.lo), _mm256_maddubs_epi16(w.lo, a.v)),
+                _mm256_add_epi16(bits(acc.hi), _mm256_maddubs_epi16(w.hi, a.v)));
 }
 static inline i32x16 widen_sums(half_sums x) {
   const __m256i one = _mm256_set1_epi16(1);
-  return {_mm256_madd_epi16(x.lo, one), _mm256_madd_epi16(x.hi, one)};
+  return as_i32(_mm256_madd_epi16(bits(x.lo), one), _mm256_madd_epi16(bits(x.hi), one));
 }
 static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   const __m256i m = _mm256_set1_epi32(n);
-  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(x.lo, m)), _mm256_cvtepi32_ps(_mm256_sub_epi32(x.hi, m))};
+  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.lo), m)), _mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.hi), m))};
 }
