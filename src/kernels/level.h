@@ -190,6 +190,7 @@ struct Level {
   void (*adamw)(const AdamwArgs&);
   // Nothing but reading x, n a multiple of 256, as fast as this level can; the result is of no use.
   float (*read)(const float* x, int64_t n);
+  float (*read_ahead)(const float* x, int64_t n);  // the same, asking for what lies ahead
   // fma_chains independent chains of `rounds` FMAs on registers of 16: what this level can do at most.
   float (*fma_chain)(int64_t rounds);
   int fma_chains;

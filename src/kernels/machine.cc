@@ -36,13 +36,21 @@ ReadProbe::ReadProbe(Ctx& ctx)
   ctx.pool.parallel_for(kReadMemory / 4, [&](int64_t begin, int64_t end, int) {
     std::memset(memory_.get() + begin, 0, static_cast<size_t>(end - begin) * sizeof(float));
   });
+  double plain = 0, ahead = 0;
+  for (int run_number = 0; run_number < 5; ++run_number) {
+    read_ = ctx_.level.read;
+    plain = std::max(plain, run());
+    read_ = ctx_.level.read_ahead;
+    ahead = std::max(ahead, run());
+  }
+  if (plain > ahead) read_ = ctx_.level.read;
 }
 
 double ReadProbe::run() {
   const auto start = Clock::now();
   ctx_.pool.parallel_for(kReadRun / 4 / kReadBlock, [&](int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; ++i)
-      sums_[static_cast<size_t>(thread)] += ctx_.level.read(memory_.get() + at_ + i * kReadBlock, kReadBlock);
+      sums_[static_cast<size_t>(thread)] += read_(memory_.get() + at_ + i * kReadBlock, kReadBlock);
   });
   at_ = (at_ + kReadRun / 4) % (kReadMemory / 4);
   return static_cast<double>(kReadRun) / since(start);

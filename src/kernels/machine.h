@@ -23,6 +23,7 @@ double product_peak(const Level& level, Operand operand);
 // Short runs of one thing, a few milliseconds each, to be taken among the work that is measured: what neighbours do
 // to the one they do to the other.
 // Sequential reading from memory, all threads of the pool together: memory of its own, larger than any cache.
+// It reads in the way that is the faster one on this machine, which hardware that fetches ahead decides.
 class ReadProbe {
  public:
   explicit ReadProbe(Ctx& ctx);
@@ -32,6 +33,7 @@ class ReadProbe {
   Ctx& ctx_;
   AlignedPtr<float> memory_;
   std::vector<float> sums_;
+  float (*read_)(const float* x, int64_t n) = nullptr;
   int64_t at_ = 0;
 };
 // Products of operands in cache, all threads.

@@ -209,13 +209,14 @@ static float fma_chain(int64_t rounds) {
 }
 
 // Eight sums, so that no addition waits for the one before it.
+template <bool AHEAD>
 static float read_floats(const float* x, int64_t n) {
   f32x16 sum[8];
   for (int j = 0; j < 8; ++j) sum[j] = set1(0.0f);
   for (int64_t i = 0; i < n; i += 256) {
 #pragma GCC unroll 16
     for (int j = 0; j < 16; ++j) {
-      __builtin_prefetch(x + i + 16 * j + 1024);
+      if constexpr (AHEAD) __builtin_prefetch(x + i + 16 * j + 1024);
       sum[j % 8] = add(sum[j % 8], load(x + i + 16 * j));
     }
   }

@@ -37,7 +37,8 @@ static const Level kTable = {
     .softmax_backward_tile = softmax_backward_tile,
     .rescale_add = rescale_add,
     .adamw = adamw,
-    .read = read_floats,
+    .read = read_floats<false>,
+    .read_ahead = read_floats<true>,
     .fma_chain = fma_chain,
     .fma_chains = kFmaChains,
 };
