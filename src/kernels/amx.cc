@@ -85,14 +85,18 @@ std::vector<float> sample(const Level& level) {
 }
 
 bool right_bits() {
-  const std::vector<float> want = sample(level_avx512()), got = sample(level_amx());
-  const bool same = std::memcmp(want.data(), got.data(), want.size() * sizeof(float)) == 0;
+  const bool same = same_products(level_amx(), level_avx512());
   if (!same)
     warn("AMX of this processor gives other bits than AVX-512, so level avx512 is used; please report it with the output "
          "of frugal doctor");
   return same;
 }
 }  // namespace
+
+bool same_products(const Level& a, const Level& b) {
+  const std::vector<float> x = sample(a), y = sample(b);
+  return std::memcmp(x.data(), y.data(), x.size() * sizeof(float)) == 0;
+}
 
 bool amx_runs_here() {
   static const bool runs = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bf16") &&
@@ -107,6 +111,7 @@ bool amx_runs_here() {
 namespace frugal::kernels {
 bool processor_has_amx() { return false; }
 bool amx_runs_here() { return false; }
+bool same_products(const Level&, const Level&) { return true; }
 }  // namespace frugal::kernels
 
 #endif

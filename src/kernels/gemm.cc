@@ -333,17 +333,17 @@ void pack_fp8(const uint8_t* q, const float* scale, int64_t rows, int64_t k, int
       for (int64_t j = 0; j < kPanelCols; ++j) {
         const int64_t row = p * kPanelCols + j;
         float s = 0.0f;
-        if (row >= rows) {
-          std::memcpy(out + j * 4, &s, 4);
-          continue;
+        if (row < rows) {
+          const uint8_t* in = q + row * k + g * kQuantGroup;
+          bool not_numbers = false;
+          for (int64_t i = 0; i < n; ++i) {
+            bytes[(i / 2 * kPanelCols + j) * 2 + i % 2] = in[i];
+            not_numbers |= (in[i] & 127) == 127;
+          }
+          // One NaN makes every product of the group so, whatever the activations: kernels need not look for it.
+          s = not_numbers ? std::numeric_limits<float>::quiet_NaN() : scale[row / kQuantGroup * groups + g];
         }
-        const uint8_t* in = q + row * k + g * kQuantGroup;
-        const auto not_a_number = [](uint8_t byte) { return (byte & 127) == 127; };
-        s = scale[row / kQuantGroup * groups + g];
-        // One makes every product of the group so, whatever the activations, and kernels need not look for it.
-        if (std::any_of(in, in + n, not_a_number)) s = std::numeric_limits<float>::quiet_NaN();
         std::memcpy(out + j * 4, &s, 4);
-        for (int64_t i = 0; i < n; ++i) bytes[(i / 2 * kPanelCols + j) * 2 + i % 2] = in[i];
       }
     }
   }

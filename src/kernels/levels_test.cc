@@ -14,6 +14,7 @@
 
 #include "base/dtype.h"
 #include "base/threads.h"
+#include "kernels/amx.h"
 #include "kernels/ctx.h"
 #include "kernels/gemm.h"
 #include "kernels/reference.h"
@@ -598,6 +599,27 @@ TEST_F(Levels, SwigluBackwardIsTheDerivative) {
 }
 
 // ---- selection and linkage ----
+
+#if defined(__x86_64__)
+TEST(LevelNames, AmxIsAskedForItsBitsFirst) {
+  const std::vector<std::string> names = available_levels();
+  if (std::find(names.begin(), names.end(), "avx512") == names.end()) GTEST_SKIP() << "this machine has no AVX-512";
+  const Level& avx512 = level_by_name("avx512");
+  for (const std::string& name : names) EXPECT_TRUE(same_products(level_by_name(name), avx512)) << name;
+  Level wrong = avx512;
+  wrong.sweep = [](const SweepArgs& s) {
+    level_by_name("avx512").sweep(s);
+    s.c[s.rows * s.ldc - 1] += 1e-4f;
+  };
+  EXPECT_FALSE(same_products(wrong, avx512)) << "bf16";
+  wrong = avx512;
+  wrong.group_sweep = [](const GroupSweepArgs& s) {
+    level_by_name("avx512").group_sweep(s);
+    s.c[s.rows * s.ldc - 1] = 0;
+  };
+  EXPECT_FALSE(same_products(wrong, avx512)) << "int8";
+}
+#endif
 
 TEST(LevelNames, AreKnown) {
   const std::vector<std::string> names = available_levels();
