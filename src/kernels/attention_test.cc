@@ -397,7 +397,7 @@ TEST(Attention, QuantisedPagesAreThoseOfTheirValues) {
     for (const auto& [heads, key_dim, value_dim] : {std::tuple{16, 192, 128}, {3, 332, 300}, {50, 40, 32}}) {
       Problem p{.operand = Operand::kFP8, .heads = heads, .kv_heads = 1, .key_dim = key_dim, .value_dim = value_dim};
       p.values_in_keys = true;
-      p.lengths = {331};
+      p.lengths = {195};
       const int64_t n = p.lengths[0];
       const std::vector<float> q = p.q();
       std::vector<float> k = p.k();
@@ -431,7 +431,7 @@ TEST(Attention, QuantisedPagesAreThoseOfTheirValues) {
       EXPECT_LT(std::sqrt(error / size), 0.03);  // three bits of mantissa
       const Result want = attend(ctx, Operand::kBF16, values, n);
       expect_same(attend(ctx, Operand::kFP8, k, n), want, level);
-      for (int64_t step : {1, 64, 330}) expect_same(attend(ctx, Operand::kFP8, k, step), want, level);
+      for (int64_t step : {int64_t{1}, int64_t{64}, n - 1}) expect_same(attend(ctx, Operand::kFP8, k, step), want, level);
       Ctx three(3, level_by_name(level));
       expect_same(attend(three, Operand::kFP8, k, n - 1), want, level);
     }
