@@ -101,8 +101,8 @@ std::vector<std::string> advice(const Facts& f) {
     add(fmt::format("FRUGAL_ISA asks for level {}; without it {} is used, with the same bits", f.level,
                     f.best_level));
   if (has_flag("amx_bf16") && f.best_level != "amx")
-    add("this processor has AMX, but the system does not let this process use it (Linux 5.16 or later does): products "
-        "run on AVX-512");
+    add("this processor has AMX, but level amx cannot run: the system does not let this process use it "
+        "(Linux 5.16 or later does), or a warning above says that its bits differ");
   if (f.level == "avx2" || f.level == "scalar")
     add("no AVX-512: bf16 products cost a fifth more than f32; train with precision=f32 where memory allows");
   if (f.huge_pages == "never")

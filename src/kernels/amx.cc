@@ -1,6 +1,6 @@
 #include "kernels/amx.h"
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__)
 
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -18,7 +18,7 @@ namespace frugal::kernels {
 bool processor_has_amx() {
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25, kAll = kBf16 | kTile | kInt8;
   unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAll) == kAll;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAll) == kAll && __builtin_cpu_supports("avx512bf16");
 }
 
 namespace {
@@ -99,19 +99,10 @@ bool same_products(const Level& a, const Level& b) {
 }
 
 bool amx_runs_here() {
-  static const bool runs = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512bf16") &&
-                           processor_has_amx() && system_permits_tiles() && right_bits();
+  static const bool runs = processor_has_amx() && system_permits_tiles() && right_bits();
   return runs;
 }
 
-}  // namespace frugal::kernels
-
-#else
-
-namespace frugal::kernels {
-bool processor_has_amx() { return false; }
-bool amx_runs_here() { return false; }
-bool same_products(const Level&, const Level&) { return true; }
 }  // namespace frugal::kernels
 
 #endif

@@ -6,7 +6,8 @@
 
 namespace frugal::kernels {
 
-// Of the processor: tiles, products of bf16 and of bytes, and what level amx needs of AVX-512 beside them.
+// x86-64 only.
+// Of the processor: tiles, products of bf16 and of bytes, and the instruction that rounds to bf16.
 bool processor_has_amx();
 // Asks once; a warning says so if the bits differ.
 bool amx_runs_here();

@@ -32,10 +32,12 @@ constexpr Entry kLevels[] = {
        return level_scalar();
      }},
 #if defined(__x86_64__)
-    {"amx-emulated", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16") && !processor_has_amx(); }, level_amx_emulated},
+    {"amx-emulated",
+     [] { return has_avx512() && __builtin_cpu_supports("avx512bf16") && !processor_has_amx(); },
+     level_amx_emulated},
     {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }, level_avx2},
     {"avx512", has_avx512, level_avx512},
-    {"amx", amx_runs_here, level_amx},
+    {"amx", [] { return has_avx512() && amx_runs_here(); }, level_amx},
 #endif
 };
 }  // namespace

@@ -280,11 +280,19 @@ TEST(ModelCache, PrefillInChunksEqualsTraining) {
   }
 }
 
-// However little memory there is to expand latents in: a head and a page at a time.
+// However little memory there is to expand latents in. The family's heads are too narrow to be cut between panels of
+// kv_b_proj: one model has heads that can be taken two at a time, one that can be taken singly.
 TEST(ModelCache, PrefillFromLatentsInParts) {
   Ctx ctx(2);
   constexpr int64_t kTokens = 135;
-  for (const auto& [name, config] : test::family()) {
+  auto models = test::family();
+  for (const int64_t v_head_dim : {6, 22}) {
+    ModelConfig c = test::v3_config();
+    c.v_head_dim = v_head_dim;
+    ASSERT_EQ(kernels::kPanelCols % (c.qk_nope_head_dim + v_head_dim), 0);
+    models.emplace_back(fmt::format("v3 with values of {}", v_head_dim), c);
+  }
+  for (const auto& [name, config] : models) {
     const auto tokens = test::integers("prefill", kTokens, config.vocab_size);
     for (const Operand operand : kOperands) {
       const auto m = make_model(ctx, config, operand);

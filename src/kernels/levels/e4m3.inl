@@ -1,3 +1,5 @@
+// The table of e4m3. Included inside a level's namespace.
+
 // bf16 of the e4m3 bytes below 128 (1-4-3, bias 7, 127 not a number).
 struct E4m3Table {
   uint16_t word[128];

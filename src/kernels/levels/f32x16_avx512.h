@@ -183,6 +183,19 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
     _mm512_storeu_ps(acc + i * ld + 16, c[i][1]);
   }
 }
+// The end of a block of the bf16 rule: acc = acc + (even + odd), from zero if `first`.
+template <int ROWS>
+__attribute__((always_inline)) static inline void add_chains(const __m512 (&even)[ROWS][2], const __m512 (&odd)[ROWS][2],
+                                                             float* acc, int64_t ld, bool first) {
+#pragma GCC unroll 6
+  for (int i = 0; i < ROWS; ++i) {
+    for (int h = 0; h < 2; ++h) {
+      float* out = acc + i * ld + 16 * h;
+      const __m512 before = first ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
+      _mm512_storeu_ps(out, _mm512_add_ps(before, _mm512_add_ps(even[i][h], odd[i][h])));
+    }
+  }
+}
 template <int RS, int KS, int ROWS>
 static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blocks, float* acc, int64_t ld,
                                   bool fresh) {
@@ -207,14 +220,7 @@ static inline void tile_bf16_part(const float* a, const uint16_t* b, int64_t blo
         odd[i][1] = _mm512_fmadd_ps(ao, o1, odd[i][1]);
       }
     }
-#pragma GCC unroll 6
-    for (int i = 0; i < ROWS; ++i) {
-      for (int h = 0; h < 2; ++h) {
-        float* out = acc + i * ld + 16 * h;
-        const __m512 before = fresh && block == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
-        _mm512_storeu_ps(out, _mm512_add_ps(before, _mm512_add_ps(even[i][h], odd[i][h])));
-      }
-    }
+    add_chains<ROWS>(even, odd, acc, ld, fresh && block == 0);
   }
 }
 template <int RS, int KS, int ROWS>
@@ -255,14 +261,7 @@ static inline void tile_e4m3(const float* a, const uint8_t* q, int64_t blocks, f
         odd[i][1] = _mm512_fmadd_ps(ao, o1, odd[i][1]);
       }
     }
-#pragma GCC unroll 6
-    for (int i = 0; i < ROWS; ++i) {
-      for (int h = 0; h < 2; ++h) {
-        float* out = p + i * 32 + 16 * h;
-        const __m512 before = block == 0 ? _mm512_setzero_ps() : _mm512_loadu_ps(out);
-        _mm512_storeu_ps(out, _mm512_add_ps(before, _mm512_add_ps(even[i][h], odd[i][h])));
-      }
-    }
+    add_chains<ROWS>(even, odd, p, 32, block == 0);
   }
 }
 

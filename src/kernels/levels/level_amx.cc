@@ -26,7 +26,7 @@ const Level& level_amx() {
     t.name = "amx";
     t.narrow_a = true;
     t.panel_rows = kTileRows;
-    t.block_rows = kMostRows;
+    t.block_rows = kMostBlockRows;
     t.sweep = sweep;
     t.pack_a_rows = pack_a_rows;
     t.pack_a_cols = pack_a_cols;

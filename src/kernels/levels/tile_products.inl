@@ -6,7 +6,7 @@
 //   - 32 rows at once are two tiles of A, two of B and four of C, which fill the eight; 16 rows take half.
 //   - With few rows int8 and int4 weights are multiplied as in level avx512: memory is the limit of both.
 
-constexpr int64_t kMostRows = kMostBlockRows;
+static_assert(kTileRows == kMostPanelRows);
 constexpr int64_t kTileAhead = 8192;  // bytes of B that are asked for in advance
 
 static inline int64_t row_floats(int64_t k) { return up(k, kChunk) / kChunk * kChunkStride; }
@@ -235,10 +235,18 @@ static inline void add_group(const float* p, int64_t rows, const float* scale, f
   }
 }
 
+// 16 TILES rows of A by a group that was widened to bf16, from +0.
+template <int TILES>
+static inline void multiply_wide(const uint16_t* a, int64_t a_stride, const uint16_t* wide, int64_t steps, float* p) {
+  zero_accumulators<TILES>();
+  multiply_bf16<TILES>(a, a_stride, wide, steps, false);
+  store_accumulators<TILES>(p, kPanelCols);
+}
+
 static void fp8_sweep(const Fp8SweepArgs& s) {
   set_up_tiles();
   alignas(64) uint16_t wide[kQuantGroup * kPanelCols];
-  alignas(64) float p[2 * kTileRows * kPanelCols], acc[kMostRows * kPanelCols];
+  alignas(64) float p[2 * kTileRows * kPanelCols], acc[kMostBlockRows * kPanelCols];
   const int64_t groups = up(s.k, kQuantGroup) / kQuantGroup, a_stride = row_floats(s.k) * 4;
   const uint8_t* b = static_cast<const uint8_t*>(s.b);
   for (int64_t j = 0; j < s.columns; j += kPanelCols) {
@@ -253,15 +261,10 @@ static void fp8_sweep(const Fp8SweepArgs& s) {
       for (int64_t i = 0; i < s.rows; i += 2 * kTileRows) {
         const int64_t rows = s.rows - i < 2 * kTileRows ? s.rows - i : 2 * kTileRows;
         const uint16_t* from = a + i * a_stride / 2;
-        if (rows > kTileRows) {
-          zero_accumulators<2>();
-          multiply_bf16<2>(from, a_stride, wide, k / kBf16Block, false);
-          store_accumulators<2>(p, kPanelCols);
-        } else {
-          zero_accumulators<1>();
-          multiply_bf16<1>(from, a_stride, wide, k / kBf16Block, false);
-          store_accumulators<1>(p, kPanelCols);
-        }
+        if (rows > kTileRows)
+          multiply_wide<2>(from, a_stride, wide, k / kBf16Block, p);
+        else
+          multiply_wide<1>(from, a_stride, wide, k / kBf16Block, p);
         add_group(p, rows, reinterpret_cast<const float*>(b), acc + i * kPanelCols);
       }
     }
@@ -322,7 +325,7 @@ static void group_sweep(const GroupSweepArgs& s) {
   set_up_tiles();
   alignas(64) uint8_t wide[kQuantGroup * kPanelCols];
   alignas(64) int32_t p[2 * kTileRows * kPanelCols];
-  alignas(64) float acc[kMostRows * kPanelCols];
+  alignas(64) float acc[kMostBlockRows * kPanelCols];
   const bool int4 = s.operand == Operand::kInt4;
   const int64_t group_bytes = kQuantGroup * kPanelCols / (int4 ? 2 : 1), a_stride = s.groups * kQuantGroup;
   const uint8_t* b = static_cast<const uint8_t*>(s.b);
