@@ -95,8 +95,8 @@ TEST(Tree, NoLibraryFunctionDecidesABit) {
 
 TEST(Tree, LevelFilesIncludeOnlyIntrinsicsAndTheirOwn) {
   const std::regex include("#include [<\"]([^>\"]*)[>\"]");
-  const std::set<std::string> allowed = {"immintrin.h", "kernels/level.h", "stdint.h",
-                                         "signal.h",    "ucontext.h"};  // what a processor lacks, emulated
+  const std::set<std::string> allowed = {"immintrin.h", "kernels/level.h", "stdint.h", "signal.h",
+                                         "ucontext.h"};  // what a processor lacks, emulated
   size_t levels = 0;
   for (const Source& s : sources()) {
     if (s.name.rfind("kernels/levels/", 0) != 0) continue;

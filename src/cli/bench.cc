@@ -179,11 +179,13 @@ void run_kernels(const BenchOptions& o) {
   kernels::Ctx one(1), all(o.threads);
   if (!o.json) {
     std::printf(
-        "%s, level %s: at most %.0f GFLOP/s in f32 and %.0f in bf16 per thread; reads %.1f GB/s with 1 thread, %.1f "
+        "%s, level %s: at most %.0f GFLOP/s in f32 and %.0f in bf16 per thread; reads %.1f GB/s with 1 "
+        "thread, %.1f "
         "with %d\n\n",
-        kernels::cpu_name().c_str(), one.level.name, kernels::product_peak(one.level, kernels::Operand::kF32) * 1e-9,
-        kernels::product_peak(one.level, kernels::Operand::kBF16) * 1e-9,
-        kernels::read_bandwidth(one) * 1e-9, kernels::read_bandwidth(all) * 1e-9, all.pool.size());
+        kernels::cpu_name().c_str(), one.level.name,
+        kernels::product_peak(one.level, kernels::Operand::kF32) * 1e-9,
+        kernels::product_peak(one.level, kernels::Operand::kBF16) * 1e-9, kernels::read_bandwidth(one) * 1e-9,
+        kernels::read_bandwidth(all) * 1e-9, all.pool.size());
     std::printf("%-30s %-38s %7s %9s %9s %8s\n", "kernel", "shape", "threads", "GFLOP/s", "of peak", "GB/s");
   }
   const auto rows = cost::bench_kernels(one, all, o.json ? print_json : print_line);

@@ -53,15 +53,17 @@ void run_eval(const EvalOptions& o) {
   ProgressLine progress(10);
   const auto start = std::chrono::steady_clock::now();
   int64_t done = 0, right = 0;
-  const auto answers =
-      eval::take_exam(ctx, *m.model, m.tokenizer, questions, o.parallel, [&](const eval::ExamAnswer& a) {
+  const auto answers = eval::take_exam(
+      ctx, *m.model, m.tokenizer, questions, o.parallel,
+      [&](const eval::ExamAnswer& a) {
         ++done;
         right += a.right;
         const double seconds = seconds_since(start), rate = static_cast<double>(done) / seconds;
         progress.show(fmt::format("question {}/{}  right {:.1f} %  {:.0f} per s  ETA {}", done, o.limit,
                                   100.0 * static_cast<double>(right) / static_cast<double>(done), rate,
                                   format_seconds(static_cast<double>(o.limit - done) / rate)));
-      }, cache);
+      },
+      cache);
   progress.finish();
   std::vector<eval::Score> nearest;
   if (!o.nearest.empty()) nearest = eval::nearest_by_kind(questions, eval::read_course(o.nearest));

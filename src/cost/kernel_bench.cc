@@ -36,7 +36,8 @@ AlignedPtr<float> numbers(kernels::Ctx& ctx, int64_t n) {
 
 // Repeats `call` and the peak in turn; each repetition lasts at least kShortest.
 template <class Call>
-KernelRow measure(kernels::Ctx& ctx, Operand operand, std::string kernel, std::string shape, kernels::Work work, Call call) {
+KernelRow measure(kernels::Ctx& ctx, Operand operand, std::string kernel, std::string shape,
+                  kernels::Work work, Call call) {
   constexpr double kShortest = 0.004;
   constexpr int kRepetitions = 9;
   call();
@@ -67,7 +68,8 @@ struct PackedWeights {
 KernelRow bench_gemm(kernels::Ctx& ctx, Operand operand, int64_t m, int64_t n, int64_t k) {
   const PackedWeights w(ctx, n, k, operand);
   const auto x = numbers(ctx, m * k), y = numbers(ctx, m * n);
-  return measure(ctx, operand, fmt::format("gemm {}", name(operand)), fmt::format("M {}, N {}, K {}", m, n, k),
+  return measure(ctx, operand, fmt::format("gemm {}", name(operand)),
+                 fmt::format("M {}, N {}, K {}", m, n, k),
                  {static_cast<double>(kernels::gemm_flops(m, n, k)), 0}, [&] {
                    kernels::gemm(ctx, {x.get(), k, nullptr, m, w.b, y.get(), n}, kernels::Accumulate::kStore);
                  });
@@ -141,7 +143,8 @@ KernelRow bench_attention(kernels::Ctx& ctx, Operand operand, bool backward, int
   const int64_t per_pair = backward ? 2 * (3 * kKey + 2 * kValue) : 2 * (kKey + kValue);
   const kernels::Work work = kernels::attention_work({&sequence, 1}, kHeads, per_pair, 0);
   const std::string shape = fmt::format("{} tokens, {} heads of {} and {}", tokens, kHeads, kKey, kValue);
-  if (!backward) return measure(ctx, operand, fmt::format("attention {}", name(operand)), shape, work, forward);
+  if (!backward)
+    return measure(ctx, operand, fmt::format("attention {}", name(operand)), shape, work, forward);
   return measure(ctx, operand, fmt::format("attention backward {}", name(operand)), shape, work, [&] {
     kernels::attention_backward(ctx,
                                 {.operand = operand,

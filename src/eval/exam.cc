@@ -16,7 +16,8 @@ namespace {
 constexpr int64_t kContext = 256;       // the longest question and worked answer take about 110 tokens
 constexpr int64_t kAnswerTokens = 128;  // what talks longer has lost its way
 
-infer::EngineOptions engine_options(const model::ModelConfig& config, int64_t parallel, const infer::CacheForm& cache) {
+infer::EngineOptions engine_options(const model::ModelConfig& config, int64_t parallel,
+                                    const infer::CacheForm& cache) {
   infer::EngineOptions o;
   o.max_context = std::min(kContext, config.max_position_embeddings);
   o.max_sequences = parallel;

@@ -21,10 +21,9 @@ struct ExamAnswer {
 };
 
 // Answers each question in a conversation of its own, `parallel` at once, with the most probable token each
-// time. on_answer is called as answers come, in no fixed order; it may be empty. `cache` as what the model was loaded for:
-// the answers are what generate and chat would sample with it. The result is in the order
-// of the questions and does not depend on `parallel`. Throws Error for a question that the solver cannot
-// read.
+// time. on_answer is called as answers come, in no fixed order; it may be empty. `cache` as what the model
+// was loaded for: the answers are what generate and chat would sample with it. The result is in the order of
+// the questions and does not depend on `parallel`. Throws Error for a question that the solver cannot read.
 std::vector<ExamAnswer> take_exam(kernels::Ctx& ctx, model::Model& model, const text::Tokenizer& tokenizer,
                                   const std::vector<data::Asked>& questions, int64_t parallel,
                                   const std::function<void(const ExamAnswer&)>& on_answer,

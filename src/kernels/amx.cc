@@ -18,7 +18,8 @@ namespace frugal::kernels {
 bool processor_has_amx() {
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25, kAll = kBf16 | kTile | kInt8;
   unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAll) == kAll && __builtin_cpu_supports("avx512bf16");
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & kAll) == kAll &&
+         __builtin_cpu_supports("avx512bf16");
 }
 
 namespace {
@@ -87,8 +88,10 @@ std::vector<float> sample(const Level& level) {
 bool right_bits() {
   const bool same = same_products(level_amx(), level_avx512());
   if (!same)
-    warn("AMX of this processor gives other bits than AVX-512, so level avx512 is used; please report it with the output "
-         "of frugal doctor");
+    warn(
+        "AMX of this processor gives other bits than AVX-512, so level avx512 is used; please report it with "
+        "the output "
+        "of frugal doctor");
   return same;
 }
 }  // namespace

@@ -431,7 +431,8 @@ TEST(Attention, QuantisedPagesAreThoseOfTheirValues) {
       EXPECT_LT(std::sqrt(error / size), 0.03);  // three bits of mantissa
       const Result want = attend(ctx, Operand::kBF16, values, n);
       expect_same(attend(ctx, Operand::kFP8, k, n), want, level);
-      for (int64_t step : {int64_t{1}, int64_t{64}, n - 1}) expect_same(attend(ctx, Operand::kFP8, k, step), want, level);
+      for (int64_t step : {int64_t{1}, int64_t{64}, n - 1})
+        expect_same(attend(ctx, Operand::kFP8, k, step), want, level);
       Ctx three(3, level_by_name(level));
       expect_same(attend(three, Operand::kFP8, k, n - 1), want, level);
     }

@@ -19,8 +19,8 @@ namespace frugal::kernels {
 
 struct GemmGroup;
 
-// The level by name ("scalar", "avx2", "avx512", "amx", and "amx-emulated" to check the latter without it); throws Error when the name is unknown or the machine cannot
-// run it.
+// The level by name ("scalar", "avx2", "avx512", "amx", and "amx-emulated" to check the latter without it);
+// throws Error when the name is unknown or the machine cannot run it.
 const Level& level_by_name(const std::string& name);
 // FRUGAL_ISA if set and not empty, else the best level of this machine.
 const Level& default_level();

@@ -30,7 +30,9 @@ int64_t most_rows(const Level& level, Operand operand) {
 enum : int { kSlotA = 0, kSlotB = 1, kSlotC = 15 };
 
 // Bytes of a block of rows as int8, and of its scales and sums.
-int64_t integer_bytes(int64_t rows, int64_t k) { return round_up(rows, kMostPanelRows) * groups_of(k) * kQuantGroup; }
+int64_t integer_bytes(int64_t rows, int64_t k) {
+  return round_up(rows, kMostPanelRows) * groups_of(k) * kQuantGroup;
+}
 int64_t integer_scales(int64_t rows, int64_t k) { return rows * groups_of(k); }
 
 // Parts of a product (ThreadPool::run): several per thread where they stay large enough that packing an
@@ -300,8 +302,9 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
       FRUGAL_ASSERT(accumulate == Accumulate::kStore, "a product with quantised weights that adds to C");
       continue;
     }
-    packed = std::max({packed, packed_a_rows_size(most_rows(ctx.level, g.b.operand), std::min(g.b.k, kGemmDepth)),
-                       packed_a_rows_size(panel_rows(ctx.level, g.b.operand), g.b.k)});
+    packed =
+        std::max({packed, packed_a_rows_size(most_rows(ctx.level, g.b.operand), std::min(g.b.k, kGemmDepth)),
+                  packed_a_rows_size(panel_rows(ctx.level, g.b.operand), g.b.k)});
   }
   if (packed > 0) ctx.reserve(kSlotA, packed * static_cast<int64_t>(sizeof(float)));
   // A unit is one panel of columns of one block of rows; a thread's units are contiguous, so it packs a block
@@ -340,7 +343,8 @@ void pack_fp8(const uint8_t* q, const float* scale, int64_t rows, int64_t k, int
             bytes[(i / 2 * kPanelCols + j) * 2 + i % 2] = in[i];
             not_numbers |= (in[i] & 127) == 127;
           }
-          // One NaN makes every product of the group so, whatever the activations: kernels need not look for it.
+          // One NaN makes every product of the group so, whatever the activations: kernels need not look for
+          // it.
           s = not_numbers ? std::numeric_limits<float>::quiet_NaN() : scale[row / kQuantGroup * groups + g];
         }
         std::memcpy(out + j * 4, &s, 4);

@@ -230,7 +230,8 @@ TEST(Fp8Products, ActivationsOfEverySize) {
       for (const std::string& level : available_levels()) {
         Ctx ctx(1, level_by_name(level));
         std::vector<float> c(static_cast<size_t>(m * n));
-        gemm(ctx, {x.data(), k, nullptr, m, {Operand::kFP8, panels.get(), n, k}, c.data(), n}, Accumulate::kStore);
+        gemm(ctx, {x.data(), k, nullptr, m, {Operand::kFP8, panels.get(), n, k}, c.data(), n},
+             Accumulate::kStore);
         for (float& v : c)
           if (std::isnan(v)) v = NAN;
         if (want.empty()) want = c;

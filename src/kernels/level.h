@@ -9,8 +9,8 @@
 //             kTransposed [k][kChunkStride]: a row-major block of up to kKeyBlock columns, read across.
 //   B panel   kPanelCols columns: f32 [k][32]; bf16 [k / 2][32][2], k padded with zeros to a multiple of 32.
 //             The bf16 layout is what an AMX B tile loads (16 pairs x 16 columns).
-// Values of A are f32 numbers, already rounded to bf16 when the product is a bf16 one. Level amx packs the A of
-// bf16 products as tiles load it (levels/tile_products.inl), in the same memory.
+// Values of A are f32 numbers, already rounded to bf16 when the product is a bf16 one. Level amx packs the A
+// of bf16 products as tiles load it (levels/tile_products.inl), in the same memory.
 //
 // This header is included by the level files and must stay free of inline functions (see
 // levels/level_avx2.cc).
@@ -30,8 +30,8 @@ enum class Accumulate : int { kStore, kAddFinished, kContinue };
 constexpr int64_t kPanelRows = 12;     // AVX-512: 12 x 2 accumulators + 2 operands fill 32 registers
 constexpr int64_t kPanelCols = 32;     // two AVX-512 registers, two AMX tiles
 constexpr int64_t kBlockRows = 96;     // A rows per pass over B: at most 96 x 512 floats stay in L2 beside B
-// Level amx: rows of a tile, and rows per pass, which are more because arithmetic is so fast that reading B is what
-// has to be shared (about 160 rows for weights from memory).
+// Level amx: rows of a tile, and rows per pass, which are more because arithmetic is so fast that reading B
+// is what has to be shared (about 160 rows for weights from memory).
 constexpr int64_t kMostPanelRows = 16, kMostBlockRows = 192;
 constexpr int64_t kChunk = 256;        // k per A chunk, so that row offsets are compile-time displacements
 constexpr int64_t kChunkStride = 272;  // kChunk + one line: rows fall into different cache sets
@@ -58,7 +58,8 @@ struct SweepArgs {
 //     int4 [k / 8][32][4] bytes, 8 added: k .. k + 3 in the low halves, k + 4 .. k + 7 in the high ones.
 constexpr int64_t kQuantGroup = 128;
 struct GroupSweepArgs {
-  const int8_t* a;       // [rows, groups, 128], padded with zeros; memory for rows up to a multiple of kMostPanelRows
+  const int8_t*
+      a;  // [rows, groups, 128], padded with zeros; memory for rows up to a multiple of kMostPanelRows
   const float* a_scale;  // [rows, groups]
   const int32_t* a_sum;  // [rows, groups]: of the numbers of a group
   int64_t rows, groups;
@@ -194,7 +195,8 @@ struct Level {
   // fma_chains independent chains of `rounds` FMAs on registers of 16: what this level can do at most.
   float (*fma_chain)(int64_t rounds);
   int fma_chains;
-  // The same for tiles of bf16: `rounds` times as many products as tiles of C; operations of a round. Null without tiles.
+  // The same for tiles of bf16: `rounds` times as many products as tiles of C; operations of a round. Null
+  // without tiles.
   void (*tile_chain)(int64_t rounds) = nullptr;
   double tile_chain_operations = 0;
 };

@@ -77,7 +77,8 @@ class Levels : public ::testing::Test {
 };
 
 // Rows of a block for attention as f32 numbers, whatever width a level gives them.
-std::vector<float> widened_block(const Level& l, Operand operand, const std::vector<float>& block, int64_t rows) {
+std::vector<float> widened_block(const Level& l, Operand operand, const std::vector<float>& block,
+                                 int64_t rows) {
   if (!l.narrow_a || operand != Operand::kBF16) return block;
   std::vector<float> wide(block.size(), 7.0f);
   for (int64_t r = 0; r < rows; ++r)
@@ -603,7 +604,8 @@ TEST_F(Levels, SwigluBackwardIsTheDerivative) {
 #if defined(__x86_64__)
 TEST(LevelNames, AmxIsAskedForItsBitsFirst) {
   const std::vector<std::string> names = available_levels();
-  if (std::find(names.begin(), names.end(), "avx512") == names.end()) GTEST_SKIP() << "this machine has no AVX-512";
+  if (std::find(names.begin(), names.end(), "avx512") == names.end())
+    GTEST_SKIP() << "this machine has no AVX-512";
   const Level& avx512 = level_by_name("avx512");
   for (const std::string& name : names) EXPECT_TRUE(same_products(level_by_name(name), avx512)) << name;
   Level wrong = avx512;

@@ -126,7 +126,8 @@ double product_peak(const Level& level, Operand operand) {
       level.tile_chain(kTileRounds);
     else
       sink = level.fma_chain(kRounds);
-    const double operations = tiles ? kTileRounds * level.tile_chain_operations : 2.0 * 16 * kRounds * level.fma_chains;
+    const double operations =
+        tiles ? kTileRounds * level.tile_chain_operations : 2.0 * 16 * kRounds * level.fma_chains;
     best = std::max(best, operations / since(start));
   }
   (void)sink;

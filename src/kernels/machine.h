@@ -16,14 +16,14 @@ struct Machine {
 };
 // "AMD EPYC 9R14", or "unknown".
 std::string cpu_name();
-// Operations on registers alone, one thread, per second: the level's peak in products of this operand, which is FMA's
-// or, of bf16 at level amx, that of tiles.
+// Operations on registers alone, one thread, per second: the level's peak in products of this operand, which
+// is FMA's or, of bf16 at level amx, that of tiles.
 double product_peak(const Level& level, Operand operand);
 
-// Short runs of one thing, a few milliseconds each, to be taken among the work that is measured: what neighbours do
-// to the one they do to the other.
-// Sequential reading from memory, all threads of the pool together: memory of its own, larger than any cache.
-// It reads in the way that is the faster one on this machine, which hardware that fetches ahead decides.
+// Short runs of one thing, a few milliseconds each, to be taken among the work that is measured: what
+// neighbours do to the one they do to the other. Sequential reading from memory, all threads of the pool
+// together: memory of its own, larger than any cache. It reads in the way that is the faster one on this
+// machine, which hardware that fetches ahead decides.
 class ReadProbe {
  public:
   explicit ReadProbe(Ctx& ctx);

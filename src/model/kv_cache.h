@@ -15,7 +15,8 @@ namespace frugal::model {
 kernels::PageLayout expanded_layout(const ModelConfig& config, kernels::Operand operand);
 kernels::PageLayout absorbed_layout(const ModelConfig& config, kernels::Operand operand);
 
-// Bytes that a layer may need to expand a prompt from an absorbed cache; a head and 64 positions are the least.
+// Bytes that a layer may need to expand a prompt from an absorbed cache; a head and 64 positions are the
+// least.
 constexpr int64_t kExpandingLimit = 256 << 20;
 
 class KvCache {

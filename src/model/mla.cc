@@ -22,7 +22,8 @@ Dims dims_of(const Pass& p) {
 }
 
 // k [n, heads, qk] from kv [n, heads, nope + v] and k_pe (row stride ld_pe).
-void assemble_keys(const Pass& p, int64_t heads, const float* kv, const float* k_pe, int64_t ld_pe, int64_t n, float* k) {
+void assemble_keys(const Pass& p, int64_t heads, const float* kv, const float* k_pe, int64_t ld_pe, int64_t n,
+                   float* k) {
   const Dims d = dims_of(p);
   const kernels::ProfileScope timed(p.ctx.profile, "row operations",
                                     {0, 8.0 * static_cast<double>(n * heads * d.qk)}, "keys");
@@ -113,8 +114,8 @@ void write_latents(const Pass& p, const LayerSaved& s, const float* c_kv) {
 }  // namespace
 
 namespace {
-// How keys and values are expanded from latents: the pages of some heads over all positions, which are filled a
-// stretch of positions at a time. Half of the limit is for either.
+// How keys and values are expanded from latents: the pages of some heads over all positions, which are filled
+// a stretch of positions at a time. Half of the limit is for either.
 struct Expansion {
   kernels::PageLayout layout;  // of `heads` heads
   int64_t heads, stretch;      // stretch: whole pages
@@ -123,13 +124,15 @@ struct Expansion {
 };
 Expansion expansion_of(const ModelConfig& c, kernels::Operand operand, int64_t positions, int64_t limit) {
   const int64_t head = c.qk_nope_head_dim + c.v_head_dim, all = c.num_attention_heads;
-  const int64_t step = kernels::kPanelCols / std::gcd(kernels::kPanelCols, head);  // kv_b_proj is cut between panels
+  const int64_t step =
+      kernels::kPanelCols / std::gcd(kernels::kPanelCols, head);  // kv_b_proj is cut between panels
   kernels::PageLayout layout = expanded_layout(c, operand);
   const int64_t per_head = pages_for(positions) * layout.page_bytes() / all;
   const int64_t heads = std::min(all, std::max<int64_t>(1, limit / 2 / per_head / step) * step);
   layout.kv_heads = heads;
   const int64_t floats = c.kv_lora_rank + c.qk_rope_head_dim + heads * (head + c.qk_head_dim());
-  const int64_t pages = std::clamp<int64_t>(limit / 2 / (floats * 4 * kernels::kPageTokens), 1, pages_for(positions));
+  const int64_t pages =
+      std::clamp<int64_t>(limit / 2 / (floats * 4 * kernels::kPageTokens), 1, pages_for(positions));
   const int64_t stretch = pages * kernels::kPageTokens;
   return {layout, heads, stretch, pages_for(positions) * layout.page_bytes(), stretch * floats};
 }
@@ -145,8 +148,10 @@ void expand_heads(const Pass& p, const AttentionWeights& w, const BatchSequence&
                   const Expansion& e, int64_t head, int64_t heads, const PageList& pages, float* floats) {
   const Dims d = dims_of(p);
   const int64_t n = q.first_position + q.tokens, width = d.kv_lora + d.rope, per_head = d.nope + d.v;
-  const kernels::PackedB kv_b = kernels::columns_of(w.kv_b_proj.matrix.forward(), head * per_head, heads * per_head);
-  FRUGAL_ASSERT(w.kv_b_proj.matrix.version == p.version, "stale panels: version {} of {}", w.kv_b_proj.matrix.version, p.version);
+  const kernels::PackedB kv_b =
+      kernels::columns_of(w.kv_b_proj.matrix.forward(), head * per_head, heads * per_head);
+  FRUGAL_ASSERT(w.kv_b_proj.matrix.version == p.version, "stale panels: version {} of {}",
+                w.kv_b_proj.matrix.version, p.version);
   float *latents = floats, *kv = latents + e.stretch * width, *k = kv + e.stretch * heads * per_head;
   kernels::PageLayout layout = e.layout;
   layout.kv_heads = heads;
@@ -157,8 +162,8 @@ void expand_heads(const Pass& p, const AttentionWeights& w, const BatchSequence&
     assemble_keys(p, heads, kv, latents + d.kv_lora, width, count, k);
     if (count % kernels::kPageTokens != 0)  // whole pages are written whole
       std::memset(pages[static_cast<size_t>(pages_for(n) - 1)], 0, static_cast<size_t>(layout.page_bytes()));
-    const kernels::PageWrite write{layout,         {pages.data()}, at, count, k, heads * d.qk, kv + d.nope,
-                                   heads * per_head, per_head};
+    const kernels::PageWrite write{layout,      {pages.data()},   at,      count, k, heads * d.qk,
+                                   kv + d.nope, heads * per_head, per_head};
     kernels::write_pages(p.ctx, {&write, 1});
   }
 }
@@ -179,9 +184,10 @@ void attend_from_latents(const Pass& p, const AttentionWeights& w, const BatchSe
     const auto pages = page_list(p, layout, memory, n);
     expand_heads(p, w, q, cached, e, head, heads, pages, floats);
     const kernels::AttentionSequence sequence{{pages.data()}, q.first_row, q.tokens, q.first_position};
-    kernels::attention(p.ctx,
-                       {layout, heads, p.config.softmax_scale(), s->q + head * d.qk, s->attn + head * d.v, nullptr, d.H},
-                       {&sequence, 1});
+    kernels::attention(
+        p.ctx,
+        {layout, heads, p.config.softmax_scale(), s->q + head * d.qk, s->attn + head * d.v, nullptr, d.H},
+        {&sequence, 1});
   }
 }
 

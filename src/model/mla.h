@@ -22,8 +22,8 @@ void mla_forward(const Pass& pass, const AttentionWeights& w, const Weight& norm
 void mla_backward(const Pass& pass, const AttentionWeights& w, const Weight& norm, const LayerSaved& s,
                   float* dx, float* grads);
 
-// Temporary bytes of a prompt in an absorbed cache, whose keys and values are expanded layer by layer, some heads at a
-// time: within `limit`, or what one head needs.
+// Temporary bytes of a prompt in an absorbed cache, whose keys and values are expanded layer by layer, some
+// heads at a time: within `limit`, or what one head needs.
 int64_t expanding_bytes(const ModelConfig& config, kernels::Operand operand, int64_t positions,
                         int64_t limit = kExpandingLimit);
 // Bytes of what pack_absorbed() makes for all layers.

@@ -280,8 +280,8 @@ TEST(ModelCache, PrefillInChunksEqualsTraining) {
   }
 }
 
-// However little memory there is to expand latents in. The family's heads are too narrow to be cut between panels of
-// kv_b_proj: one model has heads that can be taken two at a time, one that can be taken singly.
+// However little memory there is to expand latents in. The family's heads are too narrow to be cut between
+// panels of kv_b_proj: one model has heads that can be taken two at a time, one that can be taken singly.
 TEST(ModelCache, PrefillFromLatentsInParts) {
   Ctx ctx(2);
   constexpr int64_t kTokens = 135;
@@ -298,7 +298,8 @@ TEST(ModelCache, PrefillFromLatentsInParts) {
       const auto m = make_model(ctx, config, operand);
       Cached whole(*m, true, kTokens);
       const std::vector<float> expected = run_chunks(ctx, m.get(), &whole, tokens, 0, kTokens, 50, false);
-      const int64_t all = expanding_bytes(config, operand, kTokens), least = expanding_bytes(config, operand, kTokens, 1);
+      const int64_t all = expanding_bytes(config, operand, kTokens),
+                    least = expanding_bytes(config, operand, kTokens, 1);
       EXPECT_LT(least, all) << name;
       for (const int64_t limit : {int64_t{1}, 2 * least, all}) {
         Cached c(*m, true, kTokens);

@@ -69,7 +69,8 @@ void Trainer::report_validation(const RunView& view) {
   watchdog_.phase(Track::kMain, "a validation");
   // Shares of a peak that was measured while others worked here would be too high.
   if (peak_flops_ > 0)
-    peak_flops_ = std::max(peak_flops_, kernels::product_peak(ctx_.level, operand_of(recipe_)) * ctx_.pool.size());
+    peak_flops_ =
+        std::max(peak_flops_, kernels::product_peak(ctx_.level, operand_of(recipe_)) * ctx_.pool.size());
   const Validation v = last_validation_ = validate();
   watchdog_.phase(Track::kMain, nullptr);
   if (v.bits_per_byte == 0) return;

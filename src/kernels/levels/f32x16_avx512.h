@@ -185,8 +185,9 @@ static inline void tile_f32(const float* a, const float* b, int64_t k, float* ac
 }
 // The end of a block of the bf16 rule: acc = acc + (even + odd), from zero if `first`.
 template <int ROWS>
-__attribute__((always_inline)) static inline void add_chains(const __m512 (&even)[ROWS][2], const __m512 (&odd)[ROWS][2],
-                                                             float* acc, int64_t ld, bool first) {
+__attribute__((always_inline)) static inline void add_chains(const __m512 (&even)[ROWS][2],
+                                                             const __m512 (&odd)[ROWS][2], float* acc,
+                                                             int64_t ld, bool first) {
 #pragma GCC unroll 6
   for (int i = 0; i < ROWS; ++i) {
     for (int h = 0; h < 2; ++h) {
@@ -234,9 +235,9 @@ static inline void tile_bf16(const float* a, const uint16_t* b, int64_t blocks, 
   }
 }
 
-// ROWS rows of A (RS apart, k contiguous) times a group of e4m3 weights [blocks 16][32][2]: p [ROWS][32] by the bf16
-// rule, of weights taken times 2^-8. That is what an e4m3 byte is as f16, its exponent and mantissa seven bits up,
-// the smallest numbers included.
+// ROWS rows of A (RS apart, k contiguous) times a group of e4m3 weights [blocks 16][32][2]: p [ROWS][32] by
+// the bf16 rule, of weights taken times 2^-8. That is what an e4m3 byte is as f16, its exponent and mantissa
+// seven bits up, the smallest numbers included.
 template <int RS, int ROWS>
 static inline void tile_e4m3(const float* a, const uint8_t* q, int64_t blocks, float* p) {
   const __m512i kept = _mm512_set1_epi16(static_cast<int16_t>(0xbf80));
@@ -249,7 +250,8 @@ static inline void tile_e4m3(const float* a, const uint8_t* q, int64_t blocks, f
       const __m512i both = _mm512_loadu_si512(q);
       const __m512i e = _mm512_and_si512(_mm512_srai_epi16(_mm512_slli_epi16(both, 8), 1), kept);
       const __m512i o = _mm512_and_si512(_mm512_srai_epi16(both, 1), kept);
-      const __m512 e0 = _mm512_cvtph_ps(_mm512_castsi512_si256(e)), o0 = _mm512_cvtph_ps(_mm512_castsi512_si256(o));
+      const __m512 e0 = _mm512_cvtph_ps(_mm512_castsi512_si256(e)),
+                   o0 = _mm512_cvtph_ps(_mm512_castsi512_si256(o));
       const __m512 e1 = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(e, 1));
       const __m512 o1 = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(o, 1));
 #pragma GCC unroll 6

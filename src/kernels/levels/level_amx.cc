@@ -1,5 +1,6 @@
-// Level amx: products of bf16 and of quantised weights by AMX tiles; everything else is level avx512's. Like every
-// level file it includes nothing but intrinsics and plain structs and gives everything internal linkage.
+// Level amx: products of bf16 and of quantised weights by AMX tiles; everything else is level avx512's. Like
+// every level file it includes nothing but intrinsics and plain structs and gives everything internal
+// linkage.
 #include <immintrin.h>
 
 #include "kernels/level.h"

@@ -1,7 +1,7 @@
-// Level amx on processors without AMX: its instructions stop at such a processor with SIGILL, whose handler does what
-// Intel's manual says that they do and goes on behind them. Every instruction of the level's machine code is met with
-// its own operands, so that a test sees wrong tiles, strides and layouts, everything but speed: an instruction costs
-// microseconds. Intel SDM, volume 2, the entries of LDTILECFG .. TDPBUSD.
+// Level amx on processors without AMX: its instructions stop at such a processor with SIGILL, whose handler
+// does what Intel's manual says that they do and goes on behind them. Every instruction of the level's
+// machine code is met with its own operands, so that a test sees wrong tiles, strides and layouts, everything
+// but speed: an instruction costs microseconds. Intel SDM, volume 2, the entries of LDTILECFG .. TDPBUSD.
 #include <immintrin.h>
 #include <signal.h>
 #include <ucontext.h>
@@ -52,7 +52,8 @@ bool decode(const ucontext_t* context, Instruction* out) {
   out->memory = mode != 3;
   if (out->memory) {
     int64_t address = 0;
-    bool displaced = mode == 0 && (modrm & 7) == 5;  // 32 bits behind the instruction pointer, or without a base
+    bool displaced =
+        mode == 0 && (modrm & 7) == 5;  // 32 bits behind the instruction pointer, or without a base
     const bool relative = displaced;
     if ((modrm & 7) == 4) {
       out->sib = true;
@@ -85,7 +86,8 @@ bool configure(const uint8_t* config) {
   Tiles next;
   for (int t = 0; t < 16; ++t) {
     const int bytes = config[16 + 2 * t] | config[17 + 2 * t] << 8, rows = config[48 + t];
-    if (bytes > kMostBytes || rows > kMostRows || (bytes == 0) != (rows == 0) || (t >= kTiles && bytes > 0)) return false;
+    if (bytes > kMostBytes || rows > kMostRows || (bytes == 0) != (rows == 0) || (t >= kTiles && bytes > 0))
+      return false;
     if (t < kTiles) next.rows[t] = rows, next.bytes[t] = bytes;
   }
   next.configured = true;

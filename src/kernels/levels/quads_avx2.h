@@ -9,7 +9,9 @@ constexpr bool kBytesAreSigned = true;        // after weights()
 struct i32x16 {
   __v8si lo, hi;
 };
-static inline i32x16 as_i32(__m256i lo, __m256i hi) { return {reinterpret_cast<__v8si>(lo), reinterpret_cast<__v8si>(hi)}; }
+static inline i32x16 as_i32(__m256i lo, __m256i hi) {
+  return {reinterpret_cast<__v8si>(lo), reinterpret_cast<__v8si>(hi)};
+}
 static inline __m256i bits(__v8si x) { return reinterpret_cast<__m256i>(x); }
 struct quads {
   __m256i lo, hi;
@@ -76,5 +78,6 @@ static inline i32x16 widen_sums(half_sums x) {
 }
 static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   const __m256i m = _mm256_set1_epi32(n);
-  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.lo), m)), _mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.hi), m))};
+  return {_mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.lo), m)),
+          _mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.hi), m))};
 }

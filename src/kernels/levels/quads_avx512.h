@@ -3,8 +3,8 @@
 constexpr int kGroupRows = 12, kHalfRows = 12;  // rows of a tile
 constexpr int kHalvesAtOnce = 2;
 constexpr bool kBytesAreSigned = false;
-// Sums have the type of the instructions that add to them. As __m512i they would be converted and back at every one,
-// which g++ 12 pays for with a store of every sum in every step.
+// Sums have the type of the instructions that add to them. As __m512i they would be converted and back at
+// every one, which g++ 12 pays for with a store of every sum in every step.
 struct i32x16 {
   __v16si v;
 };
@@ -32,7 +32,9 @@ struct quad {
   __m512i v;
 };
 static inline quad broadcast_quad(const int8_t* p) { return {broadcast_bytes(p)}; }
-static inline i32x16 dot4(i32x16 acc, quads w, quad a) { return as_i32(_mm512_dpbusd_epi32(bits(acc), w.v, a.v)); }
+static inline i32x16 dot4(i32x16 acc, quads w, quad a) {
+  return as_i32(_mm512_dpbusd_epi32(bits(acc), w.v, a.v));
+}
 #include "kernels/levels/half_sums_i32.h"
 #else
 struct quad {
@@ -61,7 +63,9 @@ static inline half_quad broadcast_half_quad(const int8_t* p) { return {broadcast
 static inline half_sums dot4_half(half_sums acc, quads w, half_quad a) {
   return as_i16(_mm512_add_epi16(reinterpret_cast<__m512i>(acc.v), _mm512_maddubs_epi16(w.v, a.v)));
 }
-static inline i32x16 widen_sums(half_sums x) { return as_i32(_mm512_madd_epi16(reinterpret_cast<__m512i>(x.v), _mm512_set1_epi16(1))); }
+static inline i32x16 widen_sums(half_sums x) {
+  return as_i32(_mm512_madd_epi16(reinterpret_cast<__m512i>(x.v), _mm512_set1_epi16(1)));
+}
 #endif
 static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(bits(x), _mm512_set1_epi32(n)))};

@@ -1,11 +1,11 @@
 // The AMX instructions that level amx uses. Included inside a level's namespace.
 //
-// Statements of our own instead of the compiler's intrinsics, because those of g++ 12 do not tell it that a tile
-// is loaded from memory: what was just stored there may be thrown away. A tile's number is part of the
+// Statements of our own instead of the compiler's intrinsics, because those of g++ 12 do not tell it that a
+// tile is loaded from memory: what was just stored there may be thrown away. A tile's number is part of the
 // instruction, hence templates.
 //
-// All eight tiles are always 16 rows of 64 bytes. A product C += A B takes A as 16 rows of K and B as pairs (bf16)
-// or fours (int8) of k of 16 columns, as panels have them.
+// All eight tiles are always 16 rows of 64 bytes. A product C += A B takes A as 16 rows of K and B as pairs
+// (bf16) or fours (int8) of k of 16 columns, as panels have them.
 
 // What LDTILECFG reads (Intel SDM, volume 1, section 18.3).
 struct TileConfig {
@@ -16,8 +16,8 @@ struct TileConfig {
 static_assert(sizeof(TileConfig) == 64);
 constexpr int64_t kTileRows = 16, kTileBytes = 64;
 
-// A thread's tiles stay as they were set up; the system keeps them for each thread. So nothing else may use tiles in a
-// thread that computes.
+// A thread's tiles stay as they were set up; the system keeps them for each thread. So nothing else may use
+// tiles in a thread that computes.
 static inline void set_up_tiles() {
   static thread_local bool ready = false;
   if (ready) return;
