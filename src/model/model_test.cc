@@ -290,7 +290,7 @@ TEST(ModelCache, PrefillFromLatentsInParts) {
     ModelConfig c = test::v3_config();
     c.v_head_dim = v_head_dim;
     ASSERT_EQ(kernels::kPanelCols % (c.qk_nope_head_dim + v_head_dim), 0);
-    models.emplace_back(fmt::format("v3 with values of {}", v_head_dim), c);
+    models.push_back({fmt::format("v3 with values of {}", v_head_dim), c});
   }
   for (const auto& [name, config] : models) {
     const auto tokens = test::integers("prefill", kTokens, config.vocab_size);
