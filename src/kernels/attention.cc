@@ -13,6 +13,7 @@ enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState, kSlotAllScore
 constexpr int64_t kHeadRows = 4;    // heads of a block of one token, at least: rows of a tile
 constexpr int64_t kQueryRows = 48;  // rows per pass over the keys: four panels; more would waste causal work
 constexpr int64_t kValueColumns = 128;  // dimensions of the values at a time: 16 KiB of bf16
+constexpr int64_t kSpreadColumns = 32;  // the same where pages come from memory, so that reading and products alternate
 constexpr int64_t kApart = 1024;  // floats: a page of memory, which no prefetcher of the hardware leaves
 constexpr int64_t kSpreadLeast = 2;    // pages per thread, or spreading costs more than it saves
 constexpr int64_t kSpreadPages = 128;  // pages whose scores are kept: 1.5 MiB with 48 heads
@@ -31,18 +32,21 @@ struct QueryBlock {
 // `skip` see none of its keys; p and factor begin with the panel that holds row `skip`.
 struct ValueUpdate {
   const float *p, *factor;
-  float* pv;  // [kQueryRows, kValueColumns]
+  float* pv;  // [kQueryRows, columns]
   int64_t rows, skip;
   bool first_block;
+  int64_t columns;        // at a time; at most kValueColumns
+  const std::byte* next;  // the page whose values are asked for meanwhile, or null
   float* o;  // [rows, last - first]; not where it goes to in the end, whose rows lie far apart
 };
 // Dimensions [first, last) of the values, few at a time, so that they stay in the nearest cache.
 void add_values(Ctx& ctx, int thread, const PageLayout& l, const std::byte* page, int64_t group, int64_t first,
                 int64_t last, const ValueUpdate& u) {
   const int64_t start = u.skip / kPanelRows * kPanelRows, width = last - first;
-  for (int64_t j = first; j < last; j += kValueColumns) {
-    const int64_t columns = std::min(kValueColumns, last - j);
+  for (int64_t j = first; j < last; j += u.columns) {
+    const int64_t columns = std::min(u.columns, last - j);
     float* o = u.o + j - first;
+    if (u.next) prefetch_values(l, u.next, j, j + columns);
     ctx.level.sweep({.a = u.p,
                      .a_layout = ALayout::kRowMajor,
                      .rows = u.rows - start,
@@ -109,7 +113,15 @@ void attend(Ctx& ctx, int thread, const AttentionArgs& a, const QueryBlock& bloc
                         .factor = factor,
                         .p = p});
     add_values(ctx, thread, l, page, group, 0, dv,
-               {.p = p, .factor = factor, .pv = pv, .rows = rows, .skip = skip, .first_block = key0 == 0, .o = o});
+               {.p = p,
+                .factor = factor,
+                .pv = pv,
+                .rows = rows,
+                .skip = skip,
+                .first_block = key0 == 0,
+                .columns = kValueColumns,
+                .next = nullptr,
+                .o = o});
   }
   float* out = a.out + head0 * dv;
   for (int64_t r = 0; r < rows; ++r) {
@@ -162,10 +174,7 @@ void attend_spread(Ctx& ctx, const AttentionArgs& a, const AttentionSequence& s,
       float *m = states + part * state, *sum = m + kQueryRows, *factor = sum + kQueryRows, *o = factor + kQueryRows;
       for (int64_t i = 0; i < count; ++i) {
         const bool first_block = from + i == 0;
-        if (i + 1 < count) {
-          prefetch(all + (i + 1) * rows * kPageTokens, rows * kPageTokens * int64_t{sizeof(float)});
-          prefetch_values(l, s.pages.page[from + i + 1], first, std::min(last, first + kValueColumns));
-        }
+        if (i + 1 < count) prefetch(all + (i + 1) * rows * kPageTokens, rows * kPageTokens * int64_t{sizeof(float)});
         level.softmax_tile({.rows = rows,
                             .visible = position + 1 - (from + i) * kPageTokens,
                             .capacity = round_up(rows, kPanelRows),
@@ -179,7 +188,15 @@ void attend_spread(Ctx& ctx, const AttentionArgs& a, const AttentionSequence& s,
                             .factor = factor,
                             .p = p});
         add_values(ctx, thread, l, s.pages.page[from + i], 0, first, last,
-                   {.p = p, .factor = factor, .pv = pv, .rows = rows, .skip = 0, .first_block = first_block, .o = o});
+                   {.p = p,
+                    .factor = factor,
+                    .pv = pv,
+                    .rows = rows,
+                    .skip = 0,
+                    .first_block = first_block,
+                    .columns = kSpreadColumns,
+                    .next = i + 1 < count ? s.pages.page[from + i + 1] : nullptr,
+                    .o = o});
       }
       if (from + count < pages) return;
       for (int64_t r = 0; r < rows; ++r) {

@@ -7,7 +7,6 @@ static inline int64_t padded_k(int64_t k, Operand operand) {
 
 // Rows that lie apart are not foreseen by the hardware: they are asked for this many rows ahead.
 constexpr int64_t kAhead = 12, kRowsAhead = 2;
-constexpr int64_t kValuesAhead = 128;  // dimensions
 static inline void prefetch_row(const float* row, int64_t n) {
   for (int64_t i = 0; i < n; i += 16) __builtin_prefetch(row + i);
 }
@@ -89,7 +88,6 @@ static void value_panel(const void* keys, int64_t key_panel_bytes, int64_t first
       if (operand == Operand::kBF16) {  // a lane holds two dimensions
         const float* from = in + (first + half) / 2 * kPanelCols;
         for (int i = 0; i < 8; ++i) {
-          __builtin_prefetch(from + (kValuesAhead / 2 + i) * kPanelCols);
           v[i] = swap_middle_words(load(from + i * kPanelCols));
         }
         transpose8_wide(v);
