@@ -143,7 +143,8 @@ void pack_matrices(Ctx& ctx, std::span<const MatrixValues> matrices, int64_t ver
 
 namespace {
 // Row j of a panel of integers: numbers q [groups, 128] and their scales.
-void put_integers(const int8_t* q, const float* scale, int64_t j, int64_t groups, Operand operand, char* panel) {
+void put_integers(const int8_t* q, const float* scale, int64_t j, int64_t groups, Operand operand,
+                  char* panel) {
   const bool int4 = operand == Operand::kInt4;
   const int64_t group_bytes = panel_bytes(kQuantGroup, operand);
   for (int64_t g = 0; g < groups; ++g, panel += group_bytes, q += kQuantGroup) {
@@ -197,16 +198,39 @@ namespace {
 constexpr int64_t kGemmDepth = 512;  // k per pass: a packed A panel and a B panel of a pass stay in L1 and L2
 static_assert(kGemmDepth % kChunk == 0 && kGemmDepth % kBf16Block == 0);
 
+const float* source_row(const GemmGroup& g, int64_t row) {
+  return g.a + (g.index ? g.index[row] : row) * g.lda;
+}
+
+// The rows of A that a thread has packed last in this call. The next part, or the next expert of a single
+// token, often needs them again.
+struct PackedRows {
+  const GemmGroup* group = nullptr;
+  int64_t row = 0;
+  // Whether these rows are packed; if not, they are now.
+  bool hold(const GemmGroup& g, int64_t at, int64_t rows) {
+    const auto one_row = [&] {
+      return rows == 1 && group->rows == 1 && group->b.k == g.b.k && group->b.operand == g.b.operand &&
+             source_row(*group, row) == source_row(g, at);
+    };
+    const bool held = group != nullptr && ((group == &g && row == at) || one_row());
+    group = &g;
+    row = at;
+    return held;
+  }
+};
+
 // Weights of integers: the rows are quantised, then multiplied.
 void integer_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
-                   int64_t last_panel) {
+                   int64_t last_panel, PackedRows* packed) {
   const int64_t groups = groups_of(g.b.k), column = first_panel * kPanelCols;
   int8_t* a = ctx.scratch<int8_t>(thread, kSlotA, integer_bytes(rows, g.b.k));
   float* scale = ctx.scratch<float>(thread, kSlotB, 2 * integer_scales(rows, g.b.k));
   int32_t* sum = reinterpret_cast<int32_t*>(scale + integer_scales(rows, g.b.k));
-  for (int64_t i = 0; i < rows; ++i)
-    ctx.level.quantise_groups(g.a + (g.index ? g.index[row + i] : row + i) * g.lda, g.b.k, 127.0f,
-                              a + i * groups * kQuantGroup, scale + i * groups, sum + i * groups);
+  const bool held = packed->hold(g, row, rows);
+  for (int64_t i = 0; i < rows && !held; ++i)
+    ctx.level.quantise_groups(source_row(g, row + i), g.b.k, 127.0f, a + i * groups * kQuantGroup,
+                              scale + i * groups, sum + i * groups);
   ctx.level.group_sweep(
       {.a = a,
        .a_scale = scale,
@@ -221,11 +245,12 @@ void integer_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_
 }
 
 void fp8_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
-               int64_t last_panel) {
+               int64_t last_panel, PackedRows* packed) {
   const int64_t column = first_panel * kPanelCols;
   float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, g.b.k));
-  ctx.level.pack_a_rows(g.index ? g.a : g.a + row * g.lda, g.lda, g.index ? g.index + row : nullptr, rows,
-                        g.b.k, Operand::kBF16, a);
+  if (!packed->hold(g, row, rows))
+    ctx.level.pack_a_rows(g.index ? g.a : g.a + row * g.lda, g.lda, g.index ? g.index + row : nullptr, rows,
+                          g.b.k, Operand::kBF16, a);
   ctx.level.fp8_sweep(
       {.a = a,
        .rows = rows,
@@ -237,9 +262,11 @@ void fp8_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t ro
 }
 
 void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t rows, int64_t first_panel,
-                 int64_t last_panel, Accumulate accumulate) {
-  if (is_integer(g.b.operand)) return integer_block(ctx, thread, g, row, rows, first_panel, last_panel);
-  if (g.b.operand == Operand::kFP8) return fp8_block(ctx, thread, g, row, rows, first_panel, last_panel);
+                 int64_t last_panel, Accumulate accumulate, PackedRows* packed) {
+  if (is_integer(g.b.operand))
+    return integer_block(ctx, thread, g, row, rows, first_panel, last_panel, packed);
+  if (g.b.operand == Operand::kFP8)
+    return fp8_block(ctx, thread, g, row, rows, first_panel, last_panel, packed);
   const int64_t column = first_panel * kPanelCols, stride = panel_bytes(g.b.k, g.b.operand);
   const int64_t columns = std::min(g.b.n, last_panel * kPanelCols) - column;
   const char* b = static_cast<const char*>(g.b.data) + first_panel * stride;
@@ -253,10 +280,12 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
   const int64_t most = rows <= panel_rows(ctx.level, g.b.operand) ? g.b.k : kGemmDepth;
   float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, std::min(most, g.b.k)));
   Accumulate pass = aside ? Accumulate::kStore : accumulate;
+  const bool held = packed->hold(g, row, rows) && g.b.k <= most;
   for (int64_t k = 0; k < g.b.k; k += most) {
     const int64_t depth = std::min(most, g.b.k - k);
     const float* src = (g.index ? g.a : g.a + row * g.lda) + k;
-    ctx.level.pack_a_rows(src, g.lda, g.index ? g.index + row : nullptr, rows, depth, g.b.operand, a);
+    if (!held)
+      ctx.level.pack_a_rows(src, g.lda, g.index ? g.index + row : nullptr, rows, depth, g.b.operand, a);
     ctx.level.sweep({.a = a,
                      .a_layout = ALayout::kRowMajor,
                      .rows = rows,
@@ -318,9 +347,11 @@ void grouped_gemm(Ctx& ctx, std::span<const GemmGroup> groups, Accumulate accumu
       }
     }
   };
+  auto packed_rows = ctx.list<PackedRows>(ctx.pool.size());
   share_out(ctx, visit,
             [&](int thread, int64_t first, int64_t last, const GemmGroup& g, int64_t row, int64_t rows) {
-              sweep_block(ctx, thread, g, row, rows, first, last, accumulate);
+              sweep_block(ctx, thread, g, row, rows, first, last, accumulate,
+                          &packed_rows[static_cast<size_t>(thread)]);
             });
 }
 

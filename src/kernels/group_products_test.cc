@@ -147,6 +147,43 @@ TEST(IntegerProducts, GroupsTakeTheirRowsByIndex) {
   }
 }
 
+// A thread packs rows once for successive parts and for experts of one token, and only then.
+TEST(GroupedProducts, EveryGroupHasItsOwnRows) {
+  const int64_t n = 200, k = 300, tokens = 3;
+  const std::vector<float> x = values("x", 2 * tokens * k);
+  const std::vector<int32_t> token = {0, 1, 2};
+  for (const Operand operand : {Operand::kF32, Operand::kBF16, Operand::kInt8, Operand::kInt4})
+    for (const int threads : {1, 2, 3}) {
+      Ctx ctx(threads);
+      const Packed wide(ctx, values("w", n * k), n, k, operand),
+          narrow(ctx, values("v", n * 40), n, 40, operand);
+      // Runs of one token, others between them, the same rows by another stride, more rows, less of k.
+      std::vector<GemmGroup> groups;
+      const auto add = [&](int64_t first, int64_t rows, int64_t lda, const Packed& w, bool indexed) {
+        groups.push_back({x.data() + (indexed ? 0 : first * k), lda, indexed ? token.data() + first : nullptr,
+                          rows, w.matrix.forward(), nullptr, n});
+      };
+      for (const int64_t first : {0, 0, 1, 1, 2, 0, 0, 2, 2}) {
+        add(first, 1, k, wide, true);
+        add(first, 1, k, wide, false);
+      }
+      add(0, 2, k, wide, true);
+      add(0, 2, 2 * k, wide, false);
+      add(1, 2, k, wide, true);
+      add(0, 1, k, wide, false);
+      add(0, 1, k, narrow, false);
+      add(0, 1, k, wide, false);
+      std::vector<float> got(groups.size() * static_cast<size_t>(2 * n)), want = got;
+      for (size_t i = 0; i < groups.size(); ++i) {
+        groups[i].c = want.data() + i * static_cast<size_t>(2 * n);
+        gemm(ctx, groups[i], Accumulate::kStore);
+        groups[i].c = got.data() + i * static_cast<size_t>(2 * n);
+      }
+      grouped_gemm(ctx, groups, Accumulate::kStore);
+      EXPECT_TRUE(test::same_bits(got, want)) << static_cast<int>(operand) << ", " << threads;
+    }
+}
+
 TEST(IntegerProducts, WhatIsNotFiniteComesOutAsNaN) {
   const int64_t n = 33, k = 256;
   Ctx ctx(1);

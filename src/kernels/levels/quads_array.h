@@ -47,3 +47,22 @@ static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(x.v[i] - n);
   return r;
 }
+
+// The lowest bytes of 16 numbers' bits, signed.
+static inline i32x16 low_bytes(f32x16 x) {
+  i32x16 r;
+  for (int i = 0; i < 16; ++i) {
+    int32_t bits;
+    __builtin_memcpy(&bits, x.v + i, 4);
+    r.v[i] = static_cast<int8_t>(bits & 255);
+  }
+  return r;
+}
+static inline void store_bytes(int8_t* p, i32x16 x) {
+  for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x.v[i]);
+}
+static inline int32_t sum_of(i32x16 x) {
+  int32_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum += x.v[i];
+  return sum;
+}

@@ -81,3 +81,20 @@ static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   return {_mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.lo), m)),
           _mm256_cvtepi32_ps(_mm256_sub_epi32(bits(x.hi), m))};
 }
+
+// See quads_array.h.
+static inline i32x16 low_bytes(f32x16 x) {
+  return as_i32(_mm256_srai_epi32(_mm256_slli_epi32(_mm256_castps_si256(x.lo), 24), 24),
+                _mm256_srai_epi32(_mm256_slli_epi32(_mm256_castps_si256(x.hi), 24), 24));
+}
+static inline void store_bytes(int8_t* p, i32x16 x) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(bits(x.lo), bits(x.hi)), 0xd8);
+  const __m128i low = _mm256_castsi256_si128(words), high = _mm256_extracti128_si256(words, 1);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(low, high));
+}
+static inline int32_t sum_of(i32x16 x) {
+  const __m256i eight = _mm256_add_epi32(bits(x.lo), bits(x.hi));
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(two) + _mm_extract_epi32(two, 1);
+}

@@ -70,3 +70,12 @@ static inline i32x16 widen_sums(half_sums x) {
 static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(bits(x), _mm512_set1_epi32(n)))};
 }
+
+// The lowest bytes of 16 numbers' bits, signed.
+static inline i32x16 low_bytes(f32x16 x) {
+  return as_i32(_mm512_srai_epi32(_mm512_slli_epi32(_mm512_castps_si512(x.v), 24), 24));
+}
+static inline void store_bytes(int8_t* p, i32x16 x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(bits(x)));
+}
+static inline int32_t sum_of(i32x16 x) { return _mm512_reduce_add_epi32(bits(x)); }

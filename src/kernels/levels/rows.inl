@@ -243,17 +243,12 @@ static void quantise_groups(const float* x, int64_t n, float limit, int8_t* q, f
     const float s = reduce_max(amax) / limit;
     const float divisor = s < 1.17549435e-38f ? 1.0f : s;
     *scale = divisor + reduce_add(bad);
-    float rounded[16];
-    int32_t total = 0;
+    i32x16 total = zero_i32();
     for (int64_t i = 0; i < kQuantGroup; i += 16) {
-      store(rounded, add(div(value(i), set1(divisor)), rounding));
-      for (int j = 0; j < 16; ++j) {
-        int32_t bits;
-        __builtin_memcpy(&bits, rounded + j, 4);
-        q[i + j] = static_cast<int8_t>(bits & 255);
-        total += q[i + j];
-      }
+      const i32x16 bytes = low_bytes(add(div(value(i), set1(divisor)), rounding));
+      store_bytes(q + i, bytes);
+      total = add_i32(total, bytes);
     }
-    *sum = total;
+    *sum = sum_of(total);
   }
 }
