@@ -176,11 +176,19 @@ std::vector<Event> Engine::step() {
     std::memcpy(rows + i * hidden, h + samplers[static_cast<size_t>(i)].second * hidden,
                 static_cast<size_t>(hidden) * sizeof(float));
   model::head_logits(ctx_, model_, rows, n, logits);
+  std::vector<Sampled> drawn(static_cast<size_t>(n));
+  {
+    const kernels::ProfileScope timed(ctx_.profile, "sampling", {0, 4.0 * static_cast<double>(n * vocab)});
+    ctx_.pool.run(n, [&](int64_t i, int) {
+      const Sequence& s = running_[samplers[static_cast<size_t>(i)].first];
+      drawn[static_cast<size_t>(i)] = sample(ctx_.level, logits + i * vocab, vocab, s.request.sampling,
+                                             static_cast<int64_t>(s.tokens.size()));
+    });
+  }
   std::vector<size_t> done;
   for (int64_t i = 0; i < n; ++i) {
     Sequence& s = running_[samplers[static_cast<size_t>(i)].first];
-    const Sampled t = sample(ctx_.level, logits + i * vocab, vocab, s.request.sampling,
-                             static_cast<int64_t>(s.tokens.size()));
+    const Sampled& t = drawn[static_cast<size_t>(i)];
     s.tokens.push_back(t.token);
     const auto& stops = s.request.stop_tokens;
     const int64_t sampled = static_cast<int64_t>(s.tokens.size() - s.request.prompt.size());

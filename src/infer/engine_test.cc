@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <map>
+#include <numeric>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "kernels/loss.h"
 #include "model/synth.h"
 #include "test_models.h"
@@ -302,6 +305,66 @@ TEST_F(SamplerTest, FiltersKeepWhatTheySay) {
   p = {};
   p.top_p = 0.3f;  // the first of the two largest holds more than that
   EXPECT_EQ(counts(p)[1], 4000);
+}
+
+// docs/numerics.md, section 6, with the whole vocabulary sorted.
+int32_t restated(const kernels::Level& level, const std::vector<float>& logits, const SamplingParams& params,
+                 double u) {
+  const int64_t n = static_cast<int64_t>(logits.size());
+  std::vector<float> p(logits.size());
+  level.scale(1.0f / params.temperature, logits.data(), n, p.data());
+  level.exp_scaled(p.data(), kernels::log_sum_exp(level, p.data(), n), 1.0f, n, p.data());
+  std::vector<size_t> ids(p.size());
+  std::iota(ids.begin(), ids.end(), size_t{0});
+  std::stable_sort(ids.begin(), ids.end(), [&](size_t a, size_t b) { return p[a] > p[b]; });
+  if (params.top_k > 0) ids.resize(std::min(ids.size(), static_cast<size_t>(params.top_k)));
+  const auto sum_of = [&](size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; ++i) sum += static_cast<double>(p[ids[i]]);
+    return sum;
+  };
+  size_t kept = 1;
+  while (kept < ids.size() && p[ids[kept]] >= params.min_p * p[ids[0]] &&
+         (params.top_p == 1 || sum_of(kept) < static_cast<double>(params.top_p) * sum_of(ids.size())))
+    ++kept;
+  for (size_t i = 0; i < kept; ++i)
+    if (u * sum_of(kept) < sum_of(i + 1)) return static_cast<int32_t>(ids[i]);
+  return static_cast<int32_t>(ids[kept - 1]);
+}
+TEST_F(SamplerTest, EqualsTheWholeVocabularySorted) {
+  struct Shape {
+    const char* name;
+    int64_t vocab;
+    double spread;
+  };
+  // The flat one has many ties, the steep one probabilities that vanish.
+  for (const auto& [name, vocab, spread] :
+       {Shape{"one", 1, 1}, Shape{"flat", 300, 0.05}, Shape{"usual", 400, 3}, Shape{"steep", 300, 60}}) {
+    std::vector<float> x = test::normal(name, vocab, spread);
+    for (float& v : x) v = std::round(v * 8) / 8;
+    for (const float temperature : {0.3f, 1.0f})
+      for (const int64_t top_k : {0, 1, 7, 250, 1000})
+        for (const float top_p : {0.05f, 0.95f, 0.999999f, 1.0f})
+          for (const float min_p : {0.0f, 0.02f, 0.9f}) {
+            const SamplingParams p{temperature, top_k, top_p, min_p, 5, 2};
+            if (top_k == 0 && top_p == 1 && min_p == 0) continue;  // drawn in the order of ids
+            for (int64_t position = 0; position < 3; ++position) {
+              const double u = rng_uniform(rng_key(p.seed, "sample") ^ rng_key(p.stream, "stream"),
+                                           static_cast<uint64_t>(position));
+              ASSERT_EQ(sample(level, x.data(), vocab, p, position).token, restated(level, x, p, u))
+                  << name << " temperature " << temperature << " top_k " << top_k << " top_p " << top_p
+                  << " min_p " << min_p;
+            }
+          }
+  }
+}
+TEST_F(SamplerTest, LogitsThatAreNotNumbersDrawSomeId) {
+  logits[2] = NAN;
+  for (const float top_p : {0.5f, 1.0f})
+    for (const float min_p : {0.0f, 0.5f}) {
+      const int32_t token = sample(level, logits.data(), 6, {1.0f, 0, top_p, min_p, 0, 0}, 0).token;
+      EXPECT_TRUE(token >= 0 && token < 6) << token;
+    }
 }
 TEST_F(SamplerTest, OneNumberPerSeedStreamAndPosition) {
   SamplingParams p;

@@ -1,8 +1,8 @@
 #include "infer/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -23,46 +23,88 @@ void check_sampling(const SamplingParams& p) {
 
 namespace {
 
-// Ids that may be drawn, most probable first (lower id on ties).
-std::vector<int32_t> candidates(const std::vector<float>& p, const SamplingParams& params) {
-  std::vector<int32_t> ids(p.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  const auto likelier = [&](int32_t a, int32_t b) {
-    const float pa = p[static_cast<size_t>(a)], pb = p[static_cast<size_t>(b)];
-    return pa > pb || (pa == pb && a < b);
+// Probabilities are not negative, so their bits order them; what is not a number comes first.
+uint32_t bits_of(float p) { return std::bit_cast<uint32_t>(p) & 0x7fffffffu; }
+
+// An id with its probability: the larger, the more probable, the lower id on ties.
+struct Candidate {
+  uint64_t key;
+  Candidate(float p, size_t id)
+      : key(uint64_t{bits_of(p)} << 32 | (0xffffffffu - static_cast<uint32_t>(id))) {}
+  int32_t id() const { return static_cast<int32_t>(0xffffffffu - static_cast<uint32_t>(key)); }
+  double p() const { return static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(key >> 32))); }
+};
+
+// Ids that may be drawn, most probable first. A vocabulary is not sorted as a whole: probabilities are summed
+// by their leading bits, which says how small those are that may still be needed.
+std::vector<Candidate> candidates(const std::vector<float>& p, const SamplingParams& params) {
+  constexpr int kShift = 20;  // eight bits of exponent, three of mantissa are left
+  struct Bucket {
+    int64_t ids = 0;
+    double sum = 0;
   };
-  std::sort(ids.begin(), ids.end(), likelier);
-  if (params.top_k > 0 && params.top_k < static_cast<int64_t>(ids.size()))
-    ids.resize(static_cast<size_t>(params.top_k));
-  const float floor = params.min_p * p[static_cast<size_t>(ids[0])];
-  double total = 0, sum = 0;
-  for (int32_t id : ids) total += static_cast<double>(p[static_cast<size_t>(id)]);
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (i > 0 &&
-        (p[static_cast<size_t>(ids[i])] < floor || sum >= static_cast<double>(params.top_p) * total)) {
-      ids.resize(i);
-      break;
-    }
-    sum += static_cast<double>(p[static_cast<size_t>(ids[i])]);
+  std::vector<Bucket> buckets(size_t{1} << (31 - kShift));
+  uint32_t most = 0;
+  for (const float x : p) {
+    Bucket& b = buckets[bits_of(x) >> kShift];
+    ++b.ids;
+    b.sum += static_cast<double>(x);
+    most = std::max(most, bits_of(x));
   }
-  return ids;
+  double total = 0, sum = 0;
+  for (const Bucket& b : buckets) total += b.sum;
+  const float floor = params.min_p * std::bit_cast<float>(most);
+  // Sums in another order differ in their last digits.
+  const double enough = params.top_p < 1 ? static_cast<double>(params.top_p) * total * (1 + 1e-9) : HUGE_VAL;
+  size_t least = buckets.size();
+  int64_t ids = 0;
+  const auto more = [&] {
+    if (params.top_k > 0) return ids < params.top_k;  // all of these count for top_p
+    return least > bits_of(floor) >> kShift && sum < enough;
+  };
+  while (least > 0 && (ids == 0 || more())) {
+    --least;
+    ids += buckets[least].ids;
+    sum += buckets[least].sum;
+  }
+  std::vector<Candidate> kept;
+  for (size_t id = 0; id < p.size(); ++id)
+    if (bits_of(p[id]) >> kShift >= least) kept.emplace_back(p[id], id);
+  std::sort(kept.begin(), kept.end(), [](Candidate a, Candidate b) { return a.key > b.key; });
+  if (params.top_k > 0) {
+    if (params.top_k < static_cast<int64_t>(kept.size())) kept.erase(kept.begin() + params.top_k, kept.end());
+    total = 0;
+    for (const Candidate c : kept) total += c.p();
+  }
+  sum = 0;
+  size_t n = 0;
+  for (; n < kept.size(); ++n) {
+    if (n > 0 && (kept[n].p() < static_cast<double>(floor) ||
+                  (params.top_p < 1 && sum >= static_cast<double>(params.top_p) * total)))
+      break;
+    sum += kept[n].p();
+  }
+  kept.erase(kept.begin() + static_cast<int64_t>(n), kept.end());
+  return kept;
 }
 
 int32_t draw(const std::vector<float>& p, const SamplingParams& params, double u) {
-  std::vector<int32_t> ids;
-  if (params.top_k > 0 || params.top_p < 1 || params.min_p > 0) {
-    ids = candidates(p, params);
-  } else {
-    ids.resize(p.size());
-    std::iota(ids.begin(), ids.end(), 0);
-  }
   double total = 0, sum = 0;
-  for (int32_t id : ids) total += static_cast<double>(p[static_cast<size_t>(id)]);
-  for (int32_t id : ids) {
-    sum += static_cast<double>(p[static_cast<size_t>(id)]);
-    if (u * total < sum) return id;
+  if (params.top_k > 0 || params.top_p < 1 || params.min_p > 0) {
+    const std::vector<Candidate> ids = candidates(p, params);
+    for (const Candidate c : ids) total += c.p();
+    for (const Candidate c : ids) {
+      sum += c.p();
+      if (u * total < sum) return c.id();
+    }
+    return ids.back().id();
   }
-  return ids.back();
+  for (const float x : p) total += static_cast<double>(x);
+  for (size_t id = 0; id < p.size(); ++id) {
+    sum += static_cast<double>(p[id]);
+    if (u * total < sum) return static_cast<int32_t>(id);
+  }
+  return static_cast<int32_t>(p.size() - 1);
 }
 }  // namespace
 
