@@ -130,6 +130,25 @@ TEST(IntegerProducts, ARowDoesNotDependOnItsNeighbours) {
   }
 }
 
+// Tiles are made of twelve, six, ... one row.
+TEST(IntegerProducts, AnyNumberOfRows) {
+  const int64_t most = 26, n = 40, k = 200;
+  const std::vector<float> x = values("x", most * k), w = values("w", n * k);
+  for (const Operand operand : kIntegers) {
+    const std::vector<float> want = restated(x, w, most, n, k, operand);
+    for (const std::string& level : available_levels()) {
+      Ctx ctx(1, level_by_name(level));
+      const Packed b(ctx, w, n, k, operand);
+      for (int64_t m = 1; m <= most; ++m) {
+        std::vector<float> c(static_cast<size_t>((m + 1) * n), 7.0f);
+        gemm(ctx, {x.data(), k, nullptr, m, b.matrix.forward(), c.data(), n}, Accumulate::kStore);
+        EXPECT_TRUE(test::same_bits(c.data(), want.data(), m * n)) << m << ", " << level;
+        EXPECT_EQ(c[static_cast<size_t>(m * n)], 7.0f) << m << ", " << level;
+      }
+    }
+  }
+}
+
 TEST(IntegerProducts, GroupsTakeTheirRowsByIndex) {
   const int64_t source = 9, n = 40, k = 200;
   Ctx ctx(2);

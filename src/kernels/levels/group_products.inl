@@ -24,7 +24,7 @@ static inline void prefetch_quads(const uint8_t* w) {
 template <int ROWS>
 static inline void sum_bytes(const int8_t* a, int64_t k, const uint8_t* w, i32x16 (*sum)[2]) {
   // With few rows a sum would wait for the one before it: two chains, which are exact however they are added.
-  constexpr int kChains = ROWS <= 2 ? 2 : 1;
+  constexpr int kChains = ROWS <= 3 ? 2 : 1;
   i32x16 p[ROWS][2], other[ROWS][2];
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; ++i) p[i][0] = p[i][1] = other[i][0] = other[i][1] = zero_i32();
@@ -62,7 +62,7 @@ static inline void sum_bytes(const int8_t* a, int64_t k, const uint8_t* w, i32x1
 // two times 16 columns from w on.
 template <int ROWS, int HALVES>
 static inline void sum_halves(const int8_t* a, int64_t k, const uint8_t* w, i32x16 (*sum)[2]) {
-  constexpr int kChains = kHalfDots < 32 || ROWS > 2 ? 1 : 2;               // as in sum_bytes
+  constexpr int kChains = kHalfDots < 32 || ROWS > 3 ? 1 : 2;               // as in sum_bytes
   constexpr int64_t kSteps = kHalfDots < 32 ? kHalfDots * 4 : kQuantGroup;  // k per half_sums
 #pragma GCC unroll 12
   for (int i = 0; i < ROWS; ++i) {
@@ -155,6 +155,25 @@ static inline void group_panel(const GroupSweepArgs& s, int64_t row, const uint8
   }
 }
 
+// The rows that are fewer than a tile's, in one pass over the panel, or in two that are about equal.
+template <bool INT4>
+static inline void group_rest(const GroupSweepArgs& s, int64_t row, const uint8_t* b, int64_t columns, float* c) {
+  constexpr int kMost = GroupLayout<INT4>::kRows / 2;
+  using Panel = void (*)(const GroupSweepArgs&, int64_t, const uint8_t*, int64_t, float*);
+  constexpr Panel kPanels[] = {group_panel<INT4, 1>,
+                               group_panel<INT4, kMost < 2 ? 1 : 2>,
+                               group_panel<INT4, kMost < 3 ? 1 : 3>,
+                               group_panel<INT4, kMost < 4 ? 1 : 4>,
+                               group_panel<INT4, kMost < 5 ? 1 : 5>,
+                               group_panel<INT4, kMost < 6 ? 1 : 6>};
+  static_assert(kMost <= 6);
+  while (row < s.rows) {
+    const int64_t rest = s.rows - row, rows = rest > kMost ? (rest + 1) / 2 : rest;
+    kPanels[rows - 1](s, row, b, columns, c + row * s.ldc);
+    row += rows;
+  }
+}
+
 template <bool INT4>
 static inline void group_sweep_of(const GroupSweepArgs& s) {
   const uint8_t* b = static_cast<const uint8_t*>(s.b);
@@ -164,9 +183,7 @@ static inline void group_sweep_of(const GroupSweepArgs& s) {
     int64_t i = 0;
     constexpr int kRows = GroupLayout<INT4>::kRows;
     for (; i + kRows <= s.rows; i += kRows) group_panel<INT4, kRows>(s, i, b, columns, c + i * s.ldc);
-    for (; i + 4 <= s.rows; i += 4) group_panel<INT4, 4>(s, i, b, columns, c + i * s.ldc);
-    for (; i + 2 <= s.rows; i += 2) group_panel<INT4, 2>(s, i, b, columns, c + i * s.ldc);
-    for (; i < s.rows; ++i) group_panel<INT4, 1>(s, i, b, columns, c + i * s.ldc);
+    group_rest<INT4>(s, i, b, columns, c);
   }
 }
 
