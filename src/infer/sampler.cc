@@ -35,8 +35,8 @@ struct Candidate {
   double p() const { return static_cast<double>(std::bit_cast<float>(static_cast<uint32_t>(key >> 32))); }
 };
 
-// Ids that may be drawn, most probable first. A vocabulary is not sorted as a whole: probabilities are summed
-// by their leading bits, which says how small those are that may still be needed.
+// Ids that may be drawn, most probable first. Only those that may be needed are sorted: probabilities are
+// summed by their leading bits, which says how small these are.
 std::vector<Candidate> candidates(const std::vector<float>& p, const SamplingParams& params) {
   constexpr int kShift = 20;  // eight bits of exponent, three of mantissa are left
   struct Bucket {
@@ -45,14 +45,14 @@ std::vector<Candidate> candidates(const std::vector<float>& p, const SamplingPar
   };
   std::vector<Bucket> buckets(size_t{1} << (31 - kShift));
   uint32_t most = 0;
+  double total = 0, sum = 0;
   for (const float x : p) {
     Bucket& b = buckets[bits_of(x) >> kShift];
     ++b.ids;
     b.sum += static_cast<double>(x);
+    total += static_cast<double>(x);
     most = std::max(most, bits_of(x));
   }
-  double total = 0, sum = 0;
-  for (const Bucket& b : buckets) total += b.sum;
   const float floor = params.min_p * std::bit_cast<float>(most);
   // Sums in another order differ in their last digits.
   const double enough = params.top_p < 1 ? static_cast<double>(params.top_p) * total * (1 + 1e-9) : HUGE_VAL;
@@ -68,6 +68,7 @@ std::vector<Candidate> candidates(const std::vector<float>& p, const SamplingPar
     sum += buckets[least].sum;
   }
   std::vector<Candidate> kept;
+  kept.reserve(static_cast<size_t>(ids));
   for (size_t id = 0; id < p.size(); ++id)
     if (bits_of(p[id]) >> kShift >= least) kept.emplace_back(p[id], id);
   std::sort(kept.begin(), kept.end(), [](Candidate a, Candidate b) { return a.key > b.key; });

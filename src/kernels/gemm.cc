@@ -280,7 +280,7 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
   const int64_t most = rows <= panel_rows(ctx.level, g.b.operand) ? g.b.k : kGemmDepth;
   float* a = ctx.scratch<float>(thread, kSlotA, packed_a_rows_size(rows, std::min(most, g.b.k)));
   Accumulate pass = aside ? Accumulate::kStore : accumulate;
-  const bool held = packed->hold(g, row, rows) && g.b.k <= most;
+  const bool held = packed->hold(g, row, rows);
   for (int64_t k = 0; k < g.b.k; k += most) {
     const int64_t depth = std::min(most, g.b.k - k);
     const float* src = (g.index ? g.a : g.a + row * g.lda) + k;
@@ -299,6 +299,7 @@ void sweep_block(Ctx& ctx, int thread, const GemmGroup& g, int64_t row, int64_t 
                      .operand = g.b.operand});
     pass = Accumulate::kContinue;
   }
+  if (g.b.k > most) *packed = {};  // the last pass alone lies there now
   for (int64_t r = 0; aside && r < rows; ++r)
     ctx.level.add(c + r * g.ldc, out + r * ldc, columns, c + r * g.ldc);
 }

@@ -321,23 +321,24 @@ TEST(WeightGradient, GroupsAreIndependentAndEmptyOnesAddNothing) {
 
 // Large enough to be cut into several parts per thread, anywhere in a block of rows or a stretch of columns.
 TEST(Gemm, ManyPartsGiveTheSameBits) {
-  const int64_t m = 300, n = 1100, k = 40, out = 900, in = 610;
-  for (Operand operand : kOperands) {
-    const std::vector<float> x = values("x", m * k), w = values("w", n * k), dy = values("dy", k * out),
-                             rows = values("rows", k * in);
-    std::vector<float> want;
-    for (int threads : kThreads) {
-      Ctx ctx(threads);
-      const Weight weight(ctx, w, n, k, operand);
-      std::vector<float> y(static_cast<size_t>(m * n)), dw = test::normal("dw", out * in);
-      gemm(ctx, {x.data(), k, nullptr, m, weight.matrix.forward(), y.data(), n}, Accumulate::kStore);
-      weight_gradient(ctx, {dy.data(), out, rows.data(), in, nullptr, k, dw.data(), out, in, operand},
-                      Accumulate::kAddFinished);
-      y.insert(y.end(), dw.begin(), dw.end());
-      if (want.empty()) want = y;
-      EXPECT_TRUE(test::same_bits(y, want)) << threads;
+  const int64_t m = 300, n = 1100, out = 900, in = 610;
+  for (const int64_t k : {40, 540})  // in one pass, and in two
+    for (Operand operand : kOperands) {
+      const std::vector<float> x = values("x", m * k), w = values("w", n * k), dy = values("dy", k * out),
+                               rows = values("rows", k * in);
+      std::vector<float> want;
+      for (int threads : kThreads) {
+        Ctx ctx(threads);
+        const Weight weight(ctx, w, n, k, operand);
+        std::vector<float> y(static_cast<size_t>(m * n)), dw = test::normal("dw", out * in);
+        gemm(ctx, {x.data(), k, nullptr, m, weight.matrix.forward(), y.data(), n}, Accumulate::kStore);
+        weight_gradient(ctx, {dy.data(), out, rows.data(), in, nullptr, k, dw.data(), out, in, operand},
+                        Accumulate::kAddFinished);
+        y.insert(y.end(), dw.begin(), dw.end());
+        if (want.empty()) want = y;
+        EXPECT_TRUE(test::same_bits(y, want)) << k << ", " << threads;
+      }
     }
-  }
 }
 
 TEST(PackMatrices, EqualsThePanelsOneByOne) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 
 #include "base/dtype.h"
 #include "kernels/gemm.h"
@@ -166,41 +167,75 @@ TEST(IntegerProducts, GroupsTakeTheirRowsByIndex) {
   }
 }
 
+PackedB packed_bytes(int64_t n, int64_t k, AlignedPtr<char>* panels) {
+  std::vector<uint8_t> q(static_cast<size_t>(n * k));
+  for (size_t i = 0; i < q.size(); ++i) q[i] = static_cast<uint8_t>((i * 37 + i / 251) % 120);
+  const auto scale = test::uniform("s", quant_blocks(n) * quant_blocks(k), 1e-3, 2e-2);
+  *panels = aligned_array<char>(packed_b_bytes(n, k, Operand::kFP8));
+  pack_fp8(q.data(), scale.data(), n, k, 0, (n + kPanelCols - 1) / kPanelCols, panels->get());
+  return {Operand::kFP8, panels->get(), n, k};
+}
+
+// Groups of one token in a row, others between them, the same rows by another stride, more rows, less of k.
+std::vector<GemmGroup> groups_of_few_rows(const float* x, int64_t k, const int32_t* token,
+                                          const PackedB& wide, const PackedB& narrow) {
+  std::vector<GemmGroup> groups;
+  const auto add = [&](int64_t first, int64_t rows, int64_t lda, const PackedB& w, bool indexed) {
+    groups.push_back(
+        {indexed ? x : x + first * k, lda, indexed ? token + first : nullptr, rows, w, nullptr, wide.n});
+  };
+  for (const int64_t first : {0, 0, 1, 1, 2, 0, 0, 2, 2}) {
+    add(first, 1, k, wide, true);
+    add(first, 1, k, wide, false);
+  }
+  add(0, 2, k, wide, true);
+  add(0, 2, 2 * k, wide, false);
+  add(1, 2, k, wide, true);
+  add(0, 30, k, wide, true);
+  add(1, 29, k, wide, true);
+  add(0, 1, k, wide, false);
+  add(0, 1, k, narrow, false);
+  add(0, 1, k, wide, false);
+  return groups;
+}
+
 // A thread packs rows once for successive parts and for experts of one token, and only then.
 TEST(GroupedProducts, EveryGroupHasItsOwnRows) {
-  const int64_t n = 200, k = 300, tokens = 3;
-  const std::vector<float> x = values("x", 2 * tokens * k);
-  const std::vector<int32_t> token = {0, 1, 2};
-  for (const Operand operand : {Operand::kF32, Operand::kBF16, Operand::kInt8, Operand::kInt4})
-    for (const int threads : {1, 2, 3}) {
-      Ctx ctx(threads);
-      const Packed wide(ctx, values("w", n * k), n, k, operand),
-          narrow(ctx, values("v", n * 40), n, 40, operand);
-      // Runs of one token, others between them, the same rows by another stride, more rows, less of k.
-      std::vector<GemmGroup> groups;
-      const auto add = [&](int64_t first, int64_t rows, int64_t lda, const Packed& w, bool indexed) {
-        groups.push_back({x.data() + (indexed ? 0 : first * k), lda, indexed ? token.data() + first : nullptr,
-                          rows, w.matrix.forward(), nullptr, n});
-      };
-      for (const int64_t first : {0, 0, 1, 1, 2, 0, 0, 2, 2}) {
-        add(first, 1, k, wide, true);
-        add(first, 1, k, wide, false);
+  const int64_t n = 72, k = 700, less = 40, most = 30, tokens = 6;
+  const std::vector<float> x = values("x", tokens * k);
+  std::vector<int32_t> token = {0, 1, 2};
+  while (token.size() < most) token.push_back(static_cast<int32_t>(token.size() * 7 % tokens));
+  for (const std::string& level : available_levels())
+    for (const Operand operand :
+         {Operand::kF32, Operand::kBF16, Operand::kInt8, Operand::kInt4, Operand::kFP8})
+      for (const int threads : {1, 2}) {
+        Ctx ctx(threads, level_by_name(level));
+        AlignedPtr<char> panels[2];
+        std::vector<std::unique_ptr<Packed>> packed;
+        const auto weights = [&](int64_t depth, AlignedPtr<char>* bytes) {
+          if (operand == Operand::kFP8) return packed_bytes(n, depth, bytes);
+          packed.push_back(std::make_unique<Packed>(ctx, values("w", n * depth), n, depth, operand));
+          return packed.back()->matrix.forward();
+        };
+        auto groups =
+            groups_of_few_rows(x.data(), k, token.data(), weights(k, panels), weights(less, panels + 1));
+        const size_t size = static_cast<size_t>(most * n);
+        std::vector<float> got(groups.size() * size), want = got;
+        for (size_t i = 0; i < groups.size(); ++i) {
+          for (int64_t row = 0; row < groups[i].rows; ++row) {  // each alone
+            GemmGroup one = groups[i];
+            one.a += (one.index ? one.index[row] : row) * one.lda;
+            one.index = nullptr;
+            one.rows = 1;
+            one.c = want.data() + i * size + static_cast<size_t>(row * n);
+            gemm(ctx, one, Accumulate::kStore);
+          }
+          groups[i].c = got.data() + i * size;
+        }
+        grouped_gemm(ctx, groups, Accumulate::kStore);
+        EXPECT_TRUE(test::same_bits(got, want))
+            << level << ", " << static_cast<int>(operand) << ", " << threads;
       }
-      add(0, 2, k, wide, true);
-      add(0, 2, 2 * k, wide, false);
-      add(1, 2, k, wide, true);
-      add(0, 1, k, wide, false);
-      add(0, 1, k, narrow, false);
-      add(0, 1, k, wide, false);
-      std::vector<float> got(groups.size() * static_cast<size_t>(2 * n)), want = got;
-      for (size_t i = 0; i < groups.size(); ++i) {
-        groups[i].c = want.data() + i * static_cast<size_t>(2 * n);
-        gemm(ctx, groups[i], Accumulate::kStore);
-        groups[i].c = got.data() + i * static_cast<size_t>(2 * n);
-      }
-      grouped_gemm(ctx, groups, Accumulate::kStore);
-      EXPECT_TRUE(test::same_bits(got, want)) << static_cast<int>(operand) << ", " << threads;
-    }
 }
 
 TEST(IntegerProducts, WhatIsNotFiniteComesOutAsNaN) {

@@ -87,9 +87,7 @@ static void value_panel(const void* keys, int64_t key_panel_bytes, int64_t first
     for (int64_t half = 0; half < kPanelCols; half += 16) {
       if (operand == Operand::kBF16) {  // a lane holds two dimensions
         const float* from = in + (first + half) / 2 * kPanelCols;
-        for (int i = 0; i < 8; ++i) {
-          v[i] = swap_middle_words(load(from + i * kPanelCols));
-        }
+        for (int i = 0; i < 8; ++i) v[i] = swap_middle_words(load(from + i * kPanelCols));
         transpose8_wide(v);
         for (int i = 0; i < 8; ++i) store(out + i * kPanelCols + half, v[i]);
       } else {

@@ -71,7 +71,7 @@ static inline f32x16 float_of_difference(i32x16 x, int32_t n) {
   return {_mm512_cvtepi32_ps(_mm512_sub_epi32(bits(x), _mm512_set1_epi32(n)))};
 }
 
-// The lowest bytes of 16 numbers' bits, signed.
+// See quads_array.h.
 static inline i32x16 low_bytes(f32x16 x) {
   return as_i32(_mm512_srai_epi32(_mm512_slli_epi32(_mm512_castps_si512(x.v), 24), 24));
 }
