@@ -13,7 +13,8 @@ enum : int { kSlotQ = 2, kSlotScores, kSlotP, kSlotPv, kSlotState, kSlotAllScore
 constexpr int64_t kHeadRows = 4;    // heads of a block of one token, at least: rows of a tile
 constexpr int64_t kQueryRows = 48;  // rows per pass over the keys: four panels; more would waste causal work
 constexpr int64_t kValueColumns = 128;  // dimensions of the values at a time: 16 KiB of bf16
-constexpr int64_t kSpreadColumns = 32;  // the same where pages come from memory, so that reading and products alternate
+constexpr int64_t kSpreadColumns = 32;  // where pages come from memory: reading and products alternate; not
+                                        // for e4m3, whose short pieces cost too much
 constexpr int64_t kApart = 1024;  // floats: a page of memory, which no prefetcher of the hardware leaves
 constexpr int64_t kSpreadLeast = 2;    // pages per thread, or spreading costs more than it saves
 constexpr int64_t kSpreadPages = 128;  // pages whose scores are kept: 1.5 MiB with 48 heads
@@ -174,7 +175,8 @@ void attend_spread(Ctx& ctx, const AttentionArgs& a, const AttentionSequence& s,
       float *m = states + part * state, *sum = m + kQueryRows, *factor = sum + kQueryRows, *o = factor + kQueryRows;
       for (int64_t i = 0; i < count; ++i) {
         const bool first_block = from + i == 0;
-        if (i + 1 < count) prefetch(all + (i + 1) * rows * kPageTokens, rows * kPageTokens * int64_t{sizeof(float)});
+        if (i + 1 < count)
+          prefetch(all + (i + 1) * rows * kPageTokens, rows * kPageTokens * int64_t{sizeof(float)});
         level.softmax_tile({.rows = rows,
                             .visible = position + 1 - (from + i) * kPageTokens,
                             .capacity = round_up(rows, kPanelRows),
@@ -194,7 +196,7 @@ void attend_spread(Ctx& ctx, const AttentionArgs& a, const AttentionSequence& s,
                     .rows = rows,
                     .skip = 0,
                     .first_block = first_block,
-                    .columns = kSpreadColumns,
+                    .columns = l.operand == Operand::kFP8 ? kValueColumns : kSpreadColumns,
                     .next = i + 1 < count ? s.pages.page[from + i + 1] : nullptr,
                     .o = o});
       }
