@@ -52,6 +52,7 @@ class ProductProbe {
 
   Ctx& ctx_;
   Operand operand_;
+  int64_t k_;               // short ones would have integers wait for the end of every group's sums
   std::vector<Work> work_;  // per thread
 };
 
