@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -321,7 +322,10 @@ int32_t restated(const kernels::Level& level, const std::vector<float>& logits, 
     for (size_t i = 0; i < count; ++i) sum += static_cast<double>(p[ids[i]]);
     return sum;
   };
-  double total = sum_of(ids.size());
+  std::map<uint32_t, double> parts;  // by leading eleven bits
+  for (const float x : p) parts[std::bit_cast<uint32_t>(x) >> 20] += static_cast<double>(x);
+  double total = 0;
+  for (const auto& [bits, sum] : parts) total += sum;
   std::stable_sort(ids.begin(), ids.end(), [&](size_t a, size_t b) { return p[a] > p[b]; });
   if (params.top_k > 0) {
     ids.resize(std::min(ids.size(), static_cast<size_t>(params.top_k)));

@@ -50,9 +50,9 @@ std::vector<Candidate> candidates(const std::vector<float>& p, const SamplingPar
     Bucket& b = buckets[bits_of(x) >> kShift];
     ++b.ids;
     b.sum += static_cast<double>(x);
-    total += static_cast<double>(x);
     most = std::max(most, bits_of(x));
   }
+  for (const Bucket& b : buckets) total += b.sum;
   const float floor = params.min_p * std::bit_cast<float>(most);
   // Sums in another order differ in their last digits.
   const double enough = params.top_p < 1 ? static_cast<double>(params.top_p) * total * (1 + 1e-9) : HUGE_VAL;

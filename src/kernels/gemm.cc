@@ -207,7 +207,7 @@ const float* source_row(const GemmGroup& g, int64_t row) {
 struct PackedRows {
   const GemmGroup* group = nullptr;
   int64_t row = 0;
-  // Whether these rows are packed; if not, they are now.
+  // Whether these rows are packed already. If not, the caller packs them now.
   bool hold(const GemmGroup& g, int64_t at, int64_t rows) {
     const auto one_row = [&] {
       return rows == 1 && group->rows == 1 && group->b.k == g.b.k && group->b.operand == g.b.operand &&

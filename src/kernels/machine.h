@@ -52,7 +52,7 @@ class ProductProbe {
 
   Ctx& ctx_;
   Operand operand_;
-  int64_t k_;               // short ones would have integers wait for the end of every group's sums
+  int64_t k_;               // of integers 1,024: by less, some products of a model were faster than the peak
   std::vector<Work> work_;  // per thread
 };
 

@@ -160,12 +160,13 @@ template <bool INT4>
 static inline void group_rest(const GroupSweepArgs& s, int64_t row, const uint8_t* b, int64_t columns, float* c) {
   constexpr int kMost = GroupLayout<INT4>::kRows / 2;
   using Panel = void (*)(const GroupSweepArgs&, int64_t, const uint8_t*, int64_t, float*);
-  static constexpr Panel kPanels[] = {group_panel<INT4, 1>,
-                               group_panel<INT4, kMost < 2 ? 1 : 2>,
-                               group_panel<INT4, kMost < 3 ? 1 : 3>,
-                               group_panel<INT4, kMost < 4 ? 1 : 4>,
-                               group_panel<INT4, kMost < 5 ? 1 : 5>,
-                               group_panel<INT4, kMost < 6 ? 1 : 6>};
+  static constexpr Panel kPanels[] = {
+      group_panel<INT4, 1>,
+      group_panel<INT4, kMost < 2 ? 1 : 2>,
+      group_panel<INT4, kMost < 3 ? 1 : 3>,
+      group_panel<INT4, kMost < 4 ? 1 : 4>,
+      group_panel<INT4, kMost < 5 ? 1 : 5>,
+      group_panel<INT4, kMost < 6 ? 1 : 6>};
   static_assert(kMost <= 6);
   while (row < s.rows) {
     const int64_t rest = s.rows - row, rows = rest > kMost ? (rest + 1) / 2 : rest;
